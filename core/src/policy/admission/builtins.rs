@@ -1,0 +1,247 @@
+//! The functions that a policy may call.
+//!
+//! All are deterministic, end in time that is bounded by their arguments, cannot panic and give OPA's answers, provided
+//! that the arguments that [`Argument`] names are literals within its bounds. What is not in the table is refused; among
+//! the absent are
+//!
+//! - `http.send`, `opa.runtime`, `rand.intn`, `uuid.*`, all of `time` but `now_ns`: not a function of the input;
+//! - `trace`, `print`, `walk`: not on the machine;
+//! - `numbers.range`, `numbers.range_step`, `net.cidr_expand`: results as large as a number says;
+//! - `object.subset`, `strings.count`, `regex.template_match`: panic in regorus on some arguments;
+//! - `to_number`, `json.*`, `semver.*`, `units.*`, `round`, `ceil`, `floor`, `regex.split`, `base64.is_valid`,
+//!   `net.cidr_is_valid`, `glob.quote_meta`: differ from OPA, for example `to_number("07")`, `round(-0.5)`,
+//!   `json.unmarshal` of deep nesting, `semver.compare("v1.0.0", …)`.
+//!
+//! Differences that remain: `count` of a string counts a character outside of Unicode's basic plane twice; `lower` and
+//! `upper` follow Unicode's special cases (`ß`, `İ`, final `ς`); `glob.match` is undefined on text with a NUL;
+//! `net.cidr_contains` does not see an IPv4 address inside an IPv6 one; `sprintf`'s `%s` prints what is no string like
+//! `%v`. Numbers beyond 2^53, and those with a fraction, are 64-bit floats.
+
+use super::super::error::{AdmissionError, Refusal};
+use super::negation::import_name;
+use super::regexes::Rewrite;
+use super::syntax::{Parsed, static_path, string_of};
+use super::tree::{Visitor, walk_module};
+use super::{formats, globs, regexes};
+use regorus::Value;
+use regorus::unstable::{BUILTINS as KNOWN_TO_REGORUS, Expr, Rule, RuleHead};
+
+/// Arguments of a function, at most: the machine has room for no more.
+pub(super) const MAX_ARGUMENTS: usize = 8;
+
+/// What an argument must be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Argument {
+    /// Any value.
+    Any,
+    /// A string literal.
+    Literal,
+    /// A string literal that is not empty.
+    NonEmpty,
+    /// A literal whole number up to 1,000.
+    SmallNumber,
+    /// A literal regular expression.
+    Regex,
+    /// A literal format, with the arguments it asks for.
+    Format,
+    /// A literal glob.
+    Glob,
+    /// Literal delimiters of a glob.
+    Delimiters,
+}
+
+/// Name and arguments of every function that a policy may call.
+const BUILTINS: &[(&str, &[Argument])] = {
+    use Argument::{Any, Delimiters, Format, Glob, Literal, NonEmpty, Regex, SmallNumber};
+    &[
+        // Aggregates
+        ("count", &[Any]),
+        ("max", &[Any]),
+        ("min", &[Any]),
+        ("product", &[Any]),
+        ("sort", &[Any]),
+        ("sum", &[Any]),
+        // Arrays, sets, objects
+        ("array.concat", &[Any, Any]),
+        ("array.reverse", &[Any]),
+        ("array.slice", &[Any, Any, Any]),
+        ("intersection", &[Any]),
+        ("union", &[Any]),
+        ("object.filter", &[Any, Any]),
+        ("object.get", &[Any, Any, Any]),
+        ("object.keys", &[Any]),
+        ("object.remove", &[Any, Any]),
+        ("object.union", &[Any, Any]),
+        ("object.union_n", &[Any]),
+        // Numbers
+        ("abs", &[Any]),
+        ("format_int", &[Any, Any]),
+        ("bits.and", &[Any, Any]),
+        ("bits.lsh", &[Any, SmallNumber]),
+        ("bits.negate", &[Any]),
+        ("bits.or", &[Any, Any]),
+        ("bits.rsh", &[Any, SmallNumber]),
+        ("bits.xor", &[Any, Any]),
+        // Strings; where one text is put into another again and again, it is a literal
+        ("concat", &[Literal, Any]),
+        ("contains", &[Any, Any]),
+        ("endswith", &[Any, Any]),
+        ("indexof", &[Any, NonEmpty]),
+        ("lower", &[Any]),
+        ("replace", &[Any, NonEmpty, Literal]),
+        ("split", &[Any, Any]),
+        ("sprintf", &[Format, Any]),
+        ("startswith", &[Any, Any]),
+        ("strings.any_prefix_match", &[Any, Any]),
+        ("strings.any_suffix_match", &[Any, Any]),
+        ("strings.reverse", &[Any]),
+        ("substring", &[Any, Any, Any]),
+        ("trim", &[Any, Any]),
+        ("trim_left", &[Any, Any]),
+        ("trim_prefix", &[Any, Any]),
+        ("trim_right", &[Any, Any]),
+        ("trim_space", &[Any]),
+        ("trim_suffix", &[Any, Any]),
+        ("upper", &[Any]),
+        // Patterns
+        ("glob.match", &[Glob, Delimiters, Any]),
+        ("regex.find_all_string_submatch_n", &[Regex, Any, Any]),
+        ("regex.find_n", &[Regex, Any, Any]),
+        ("regex.match", &[Regex, Any]),
+        ("regex.replace", &[Any, Regex, Literal]),
+        // Types
+        ("is_array", &[Any]),
+        ("is_boolean", &[Any]),
+        ("is_null", &[Any]),
+        ("is_number", &[Any]),
+        ("is_object", &[Any]),
+        ("is_set", &[Any]),
+        ("is_string", &[Any]),
+        ("type_name", &[Any]),
+        // Encodings
+        ("base64.decode", &[Any]),
+        ("base64.encode", &[Any]),
+        ("base64url.decode", &[Any]),
+        ("base64url.encode", &[Any]),
+        ("base64url.encode_no_pad", &[Any]),
+        ("hex.decode", &[Any]),
+        ("hex.encode", &[Any]),
+        // Networks, time
+        ("net.cidr_contains", &[Any, Any]),
+        ("time.now_ns", &[]),
+    ]
+};
+
+/// Whether a rule of this name would hide a builtin, or its namespace.
+pub(super) fn is_builtin_name(name: &str) -> bool {
+    let first = |path: &'static str| path.split('.').next();
+    KNOWN_TO_REGORUS.keys().any(|path| first(path) == Some(name))
+        || BUILTINS.iter().any(|(path, _)| first(path) == Some(name))
+}
+
+/// Checks every call; collects how the regexes are to be written for the machine.
+pub(super) fn check(module: &Parsed, all: &[Parsed], rewrites: &mut Vec<Rewrite>) -> Result<(), AdmissionError> {
+    walk_module(&module.tree, &mut Calls { module, all, rewrites })
+}
+
+struct Calls<'a> {
+    module: &'a Parsed,
+    all: &'a [Parsed],
+    rewrites: &'a mut Vec<Rewrite>,
+}
+
+impl Visitor for Calls<'_> {
+    type Error = AdmissionError;
+
+    fn expr(&mut self, expr: &Expr) -> Result<(), AdmissionError> {
+        let Expr::Call { fcn, params, .. } = expr else { return Ok(()) };
+        let Some(path) = static_path(fcn) else {
+            return Err(Refusal::Builtin(fcn.span().text().to_owned()).at(fcn.span()));
+        };
+        let params: Vec<&Expr> = params.iter().map(AsRef::as_ref).collect();
+        let function = path.join(".");
+        let result = match self.own_function(&path) {
+            Some(arity) => check_arity(&function, arity, params.len()),
+            None => self.check_builtin(&function, &params),
+        };
+        result.map_err(|refusal| refusal.at(expr.span()))
+    }
+}
+
+impl Calls<'_> {
+    /// How many parameters the called function of the policy has.
+    fn own_function(&self, path: &[String]) -> Option<usize> {
+        let (first, rest) = path.split_first()?;
+        let imports = self.module.tree.imports.iter();
+        let imported =
+            imports.filter(|import| import_name(import) == Some(first)).find_map(|import| static_path(&import.refr));
+        let absolute = match imported {
+            _ if first == "data" => path.to_vec(),
+            Some(prefix) => [&prefix[..], rest].concat(),
+            None => [&["data".to_owned()][..], &self.module.package, path].concat(),
+        };
+        let (name, package) = absolute.get(1..)?.split_last()?;
+        let modules = self.all.iter().filter(|module| module.package == package);
+        modules.flat_map(Parsed::rules).find_map(|(rule, head)| match (rule, head) {
+            (Rule::Spec { head: RuleHead::Func { args, .. }, .. }, Expr::Var { span, .. }) if span.text() == name => {
+                Some(args.len())
+            }
+            _ => None,
+        })
+    }
+
+    fn check_builtin(&mut self, function: &str, params: &[&Expr]) -> Result<(), Refusal> {
+        let Some((_, arguments)) = BUILTINS.iter().find(|(name, _)| *name == function) else {
+            return Err(Refusal::Builtin(function.to_owned()));
+        };
+        check_arity(function, arguments.len(), params.len())?;
+        for (argument, param) in arguments.iter().zip(params) {
+            self.check_argument(*argument, param, params)
+                .map_err(|problem| Refusal::Argument { function: function.to_owned(), problem })?;
+        }
+        Ok(())
+    }
+
+    fn check_argument(&mut self, argument: Argument, param: &Expr, params: &[&Expr]) -> Result<(), String> {
+        match argument {
+            Argument::Any => Ok(()),
+            Argument::Literal => literal(param).map(drop),
+            Argument::NonEmpty => match literal(param)? {
+                "" => Err("the literal is empty".to_owned()),
+                _ => Ok(()),
+            },
+            Argument::SmallNumber => small_number(param),
+            Argument::Regex => {
+                let rewritten = regexes::check(literal(param)?)?;
+                self.rewrites.extend(rewritten.map(|regex| Rewrite::new(self.module.index, param, &regex)));
+                Ok(())
+            }
+            Argument::Format => formats::check(literal(param)?, params.get(1).copied()),
+            Argument::Glob => globs::check_pattern(literal(param)?),
+            Argument::Delimiters => globs::check_delimiters(param),
+        }
+    }
+}
+
+/// One argument more than a function has would be its output.
+fn check_arity(function: &str, expected: usize, found: usize) -> Result<(), Refusal> {
+    if expected == found {
+        return Ok(());
+    }
+    let problem = format!("found {found} arguments, expected {expected}");
+    Err(Refusal::Argument { function: function.to_owned(), problem })
+}
+
+fn literal(expr: &Expr) -> Result<&str, String> {
+    let found = || format!("found `{}`, expected a string literal", expr.span().text());
+    string_of(expr).ok_or_else(found)
+}
+
+fn small_number(expr: &Expr) -> Result<(), String> {
+    match expr {
+        Expr::Number { value: Value::Number(number), .. } if number.as_u64().is_some_and(|number| number <= 1000) => {
+            Ok(())
+        }
+        _ => Err(format!("found `{}`, expected a literal number up to 1000", expr.span().text())),
+    }
+}

@@ -1,0 +1,155 @@
+//! Rules and objects that could get two values at once.
+//!
+//! OPA reports two different values for one rule, or one key, as an error. The machine makes the rule undefined, so that
+//! a `not` on it holds, or keeps the last value. So what cannot be shown to be free of conflicts is refused.
+
+use super::super::error::{AdmissionError, Refusal};
+use super::language::constant;
+use super::syntax::{Parsed, head_name};
+use super::tree::{Visitor, children, walk_module};
+use regorus::Value;
+use regorus::unstable::{Expr, Literal, Query, Ref, Rule, RuleBody, RuleHead, Span};
+use std::collections::BTreeMap;
+
+/// Refuses them.
+pub(super) fn check(modules: &[Parsed]) -> Result<(), AdmissionError> {
+    let mut rules: BTreeMap<(&[String], &str), Vec<&Rule>> = BTreeMap::new();
+    for module in modules {
+        for (rule, head) in module.rules() {
+            let name = head_name(head).map_or("", Span::text);
+            rules.entry((&module.package, name)).or_default().push(rule);
+        }
+        walk_module(&module.tree, &mut Objects)?;
+    }
+    rules.into_iter().try_for_each(|((_, name), definitions)| check_rule(name, &definitions))
+}
+
+fn check_rule(name: &str, definitions: &[&Rule]) -> Result<(), AdmissionError> {
+    let conflict = |span: &Span, advice| Err(Refusal::Conflict { rule: name.to_owned(), advice }.at(span));
+    let mut defaults = definitions.iter().filter(|rule| matches!(rule, Rule::Default { .. })).skip(1);
+    if let Some(second) = defaults.next() {
+        return conflict(second.span(), "give it one default");
+    }
+    let values: Vec<Definition<'_>> = definitions.iter().filter_map(|rule| Definition::of(rule)).flatten().collect();
+    for (index, second) in values.iter().enumerate() {
+        let clashes = values.iter().take(index).any(|first| !first.agrees_with(second));
+        if clashes {
+            return conflict(second.span, "join the definitions with `else`, or give them the same literal value");
+        }
+    }
+    definitions.iter().try_for_each(|rule| check_partial_object(name, rule, definitions))
+}
+
+/// One body of a rule with the values it can give; `else` bodies belong to the one before.
+struct Definition<'a> {
+    span: &'a Span,
+    args: &'a [Ref<Expr>],
+    values: Vec<Option<Value>>,
+}
+
+impl<'a> Definition<'a> {
+    /// The definitions of a rule that has one value; none for sets, partial objects and defaults.
+    fn of(rule: &'a Rule) -> Option<Vec<Self>> {
+        let Rule::Spec { span, head, bodies } = rule else { return None };
+        let (args, assign) = match head {
+            RuleHead::Compr { refr, assign, .. } if matches!(refr.as_ref(), Expr::Var { .. }) => (&[][..], assign),
+            RuleHead::Func { args, assign, .. } => (args.as_slice(), assign),
+            RuleHead::Compr { .. } | RuleHead::Set { .. } => return None,
+        };
+        let head_value = || assign.as_ref().map_or(Some(Value::from(true)), |assign| constant(&assign.value));
+        let mut definitions = vec![Self { span, args, values: vec![head_value()] }];
+        for body in bodies.iter().skip(1) {
+            match definitions.last_mut() {
+                Some(last) if body.is_else => last.values.push(else_value(body)),
+                _ => definitions.push(Self { span: &body.span, args, values: vec![head_value()] }),
+            }
+        }
+        Some(definitions)
+    }
+
+    /// Whether the two never give different values for the same arguments.
+    fn agrees_with(&self, other: &Self) -> bool {
+        let mut values = self.values.iter().chain(&other.values);
+        let first = values.next().cloned().flatten();
+        let same = first.is_some() && values.all(|value| *value == first);
+        same || self.args.iter().zip(other.args).any(|(mine, theirs)| differ(mine, theirs))
+    }
+}
+
+fn else_value(body: &RuleBody) -> Option<Value> {
+    body.assign.as_ref().map_or(Some(Value::from(true)), |assign| constant(&assign.value))
+}
+
+/// Whether no argument matches both patterns.
+fn differ(mine: &Expr, theirs: &Expr) -> bool {
+    match (constant(mine), constant(theirs)) {
+        (Some(mine), Some(theirs)) => mine != theirs,
+        _ => false,
+    }
+}
+
+const KEYS: &str = "build objects with a literal value, or over `some k, v in …` with `k` as the key";
+
+fn check_partial_object(name: &str, rule: &Rule, definitions: &[&Rule]) -> Result<(), AdmissionError> {
+    let Rule::Spec { head: RuleHead::Compr { refr, assign, .. }, bodies, span } = rule else { return Ok(()) };
+    let Expr::RefBrack { index, .. } = refr.as_ref() else { return Ok(()) };
+    let single = definitions.len() == 1 && bodies.len() == 1;
+    let literal = assign.as_ref().is_none_or(|assign| constant(&assign.value).is_some());
+    let unique = bodies.iter().all(|body| has_unique_keys(index, &body.query));
+    if single && (literal || unique) {
+        return Ok(());
+    }
+    Err(Refusal::Conflict { rule: name.to_owned(), advice: KEYS }.at(span))
+}
+
+struct Objects;
+
+impl Visitor for Objects {
+    type Error = AdmissionError;
+
+    fn expr(&mut self, expr: &Expr) -> Result<(), AdmissionError> {
+        match expr {
+            Expr::ObjectCompr { key, value, query, span, .. }
+                if constant(value).is_none() && !has_unique_keys(key, query) =>
+            {
+                let rule = span.text().chars().take(40).collect();
+                Err(Refusal::Conflict { rule, advice: KEYS }.at(span))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Whether the body's one loop is `some k, v in …`, and the key is `k`.
+fn has_unique_keys(key: &Expr, query: &Query) -> bool {
+    let mut loops = query.stmts.iter().filter_map(|statement| match &statement.literal {
+        Literal::SomeIn { key, value, .. } => Some((key.as_ref(), value)),
+        _ => None,
+    });
+    let Some((Some(loop_key), value)) = loops.next() else { return false };
+    let bound = [name(loop_key), name(value)];
+    let other_loops = loops.next().is_some()
+        || query.stmts.iter().any(|statement| match &statement.literal {
+            Literal::Expr { expr, .. } | Literal::NotExpr { expr, .. } => looks_up(expr, &bound),
+            Literal::SomeIn { collection, .. } => looks_up(collection, &bound),
+            Literal::SomeVars { .. } => true,
+            Literal::Every { .. } => false,
+        });
+    name(key).is_some() && name(key) == name(loop_key) && !other_loops
+}
+
+/// Whether a look-up could loop: by a variable that the loop does not bind.
+fn looks_up(expr: &Expr, bound: &[Option<&str>]) -> bool {
+    let here = match expr {
+        Expr::RefBrack { index, .. } => name(index).is_some_and(|name| !bound.contains(&Some(name))),
+        _ => false,
+    };
+    here || children(expr).into_iter().any(|child| looks_up(child, bound))
+}
+
+fn name(expr: &Expr) -> Option<&str> {
+    match expr {
+        Expr::Var { span, .. } => Some(span.text()),
+        _ => None,
+    }
+}

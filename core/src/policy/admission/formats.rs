@@ -1,0 +1,56 @@
+//! Formats of `sprintf`: only the verbs that regorus prints as OPA does.
+//!
+//! Widths could fill the memory; `%d` prints `--1` for -1; a missing value is undefined here and `%!v(MISSING)` in OPA.
+
+use regorus::unstable::Expr;
+
+/// Refuses a format that regorus would print differently, or not at all.
+pub(super) fn check(format: &str, values: Option<&Expr>) -> Result<(), String> {
+    let verbs = count_verbs(format)?;
+    match values {
+        Some(Expr::Array { items, .. }) if items.len() == verbs => Ok(()),
+        Some(Expr::Array { items, .. }) => Err(format!("the format asks for {verbs} values, found {}", items.len())),
+        _ => Err("expected the values as an array literal".to_owned()),
+    }
+}
+
+fn count_verbs(format: &str) -> Result<usize, String> {
+    let mut verbs = 0_usize;
+    let mut characters = format.chars();
+    while let Some(character) = characters.next() {
+        if character != '%' {
+            continue;
+        }
+        match characters.next() {
+            Some('%') => {}
+            Some('s' | 'v') => verbs = verbs.saturating_add(1),
+            Some(other) => return Err(format!("found `%{other}`, expected `%v`, `%s` or `%%`, without a width")),
+            None => return Err("the format ends after `%`".to_owned()),
+        }
+    }
+    Ok(verbs)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wasm_bindgen_test::wasm_bindgen_test;
+
+    #[wasm_bindgen_test(unsupported = test)]
+    fn only_plain_verbs() {
+        for (format, verbs) in [
+            ("", Some(0)),
+            ("100%%", Some(0)),
+            ("%s: %v", Some(2)),
+            ("%", None),
+            ("%d", None),
+            ("%5v", None),
+            ("%1000000000d", None),
+            ("%.2f", None),
+            ("%-v", None),
+            ("%\u{b2}v", None),
+        ] {
+            assert_eq!(count_verbs(format).ok(), verbs, "{format}");
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! Policy: Rego that is compiled once, checked before it runs, and safe to evaluate on what a client sends.
+//!
+//! Policies run on regorus' virtual machine (RVM). The machine is fast, but where it is unsure it answers "undefined",
+//! and behind a `not` that opens a door. So a policy is admitted first: [`Policy::admit`] refuses whatever the machine
+//! would evaluate differently from OPA, could not bound, or could not evaluate at all (see `admission`), and puts
+//! back the checks for undefined values that its compiler leaves out (see `program`).
+//!
+//! Evaluation never allows by mistake: undefined and `false` deny, and an error, an exhausted instruction budget or a
+//! result that is no decision is a [`PolicyEngineError`].
+
+mod admission;
+mod decision;
+mod error;
+mod input;
+mod limits;
+mod program;
+mod query;
+mod source;
+mod uses;
+mod value;
+
+pub use decision::Decision;
+pub use error::{AdmissionError, Place, PolicyEngineError, Refusal};
+pub use input::Input;
+pub use limits::Limits;
+pub use source::{Module, PolicySource, RegoVersion};
+pub use uses::{Member, Uses};
+
+use crate::time::Timestamp;
+use decision::DecisionRules;
+use input::InputKeys;
+use program::{Clock, Program};
+use regorus::rvm::RegoVM;
+
+/// An admitted policy, ready to decide. It belongs to one thread: its machine is reused from request to request.
+#[derive(Debug)]
+pub struct Policy {
+    digest: String,
+    uses: Uses,
+    clock: Clock,
+    input: InputKeys,
+    rules: DecisionRules,
+    max_instructions: usize,
+    machine: RegoVM,
+}
+
+impl Policy {
+    /// Checks, compiles and loads a policy.
+    ///
+    /// # Errors
+    /// The first reason why the policy may not run, with its place in the source where there is one.
+    pub fn admit(source: &PolicySource, limits: &Limits) -> Result<Self, AdmissionError> {
+        let compilable = admission::check(source, limits)?;
+        let Program { bytecode, uses, clock } = program::compile(&compilable, &source.entrypoint)?;
+        let mut machine = RegoVM::new();
+        machine.set_max_instructions(limits.max_instructions);
+        machine.load_program(bytecode);
+        machine.set_data(compilable.data).map_err(|error| Refusal::Data(error.to_string()))?;
+        Ok(Self {
+            digest: source.digest(),
+            input: InputKeys::new(&uses),
+            uses,
+            clock,
+            rules: DecisionRules::new(&limits.token_header),
+            max_instructions: limits.max_instructions,
+            machine,
+        })
+    }
+
+    /// The [`PolicySource::digest`] of what was admitted.
+    #[must_use]
+    pub fn digest(&self) -> &str {
+        &self.digest
+    }
+
+    /// Which members of `input` the policy can read; the others need not be fetched.
+    #[must_use]
+    pub const fn uses(&self) -> &Uses {
+        &self.uses
+    }
+
+    /// Decides about one request.
+    ///
+    /// # Errors
+    /// The policy gave no decision. The caller must refuse the request.
+    pub fn evaluate(&mut self, input: &Input<'_>, now: Timestamp) -> Result<Decision, PolicyEngineError> {
+        self.machine.set_input(self.input.build(input, now)?);
+        self.clock.set(&mut self.machine, now, self.max_instructions);
+        let result = self.machine.execute_entry_point_by_index(0)?;
+        self.rules.read(&result)
+    }
+}
+
+#[cfg(test)]
+mod tests;

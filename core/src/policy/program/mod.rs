@@ -1,0 +1,111 @@
+//! From checked Rego to a program for the machine.
+//!
+//! regorus' compiler for the machine (pinned to 0.14.1) gives programs that can answer differently from OPA. What can
+//! be mended is mended in the program ([`guards`]); what cannot is refused ([`verify`]):
+//!
+//! | in the compiled program | here |
+//! |---|---|
+//! | `input` and `data` are loaded where first named, perhaps in a loop that never runs; later uses see undefined | loaded at the start |
+//! | `not f(x)`, `not x == 1`, `not x in y` hold when `x` is undefined; in OPA the body fails | a guard on `x` |
+//! | `x := y` goes on when `y` is undefined | a guard on `y` |
+//! | undefined elements are put into arrays and objects | a guard on the element |
+//! | a failed condition in a comprehension without a loop leaves it on the stack; later ones jump back | mended |
+//! | a failed condition in a comprehension inside a loop skips the loop's iteration, not the comprehension | refused |
+//! | a type error in arithmetic ends the rule's body, not the iteration of the loop around it | refused |
+//! | a rule with two values in one loop gets the last | refused |
+//! | recursion overflows the stack | refused |
+//! | a reference over a package's rules evaluates rules that are found at run time | refused |
+
+mod clock;
+mod edit;
+mod effects;
+mod guards;
+mod segment;
+mod uses;
+mod verify;
+
+pub(super) use clock::Clock;
+
+use super::admission::{Compilable, located};
+use super::error::{AdmissionError, Place, Refusal};
+use super::source::RegoVersion;
+use super::uses::Uses;
+use regorus::languages::rego::compiler::{Compiler, SpannedCompilerError};
+use regorus::rvm::program::Program as Bytecode;
+use regorus::{Engine, PolicyLengthConfig, Rc};
+use segment::Segment;
+use std::fmt::Display;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+
+/// The builtin that the host answers.
+pub(super) const CLOCK: &str = "time.now_ns";
+
+/// A program that may run.
+pub(super) struct Program {
+    pub(super) bytecode: Arc<Bytecode>,
+    pub(super) uses: Uses,
+    pub(super) clock: Clock,
+}
+
+/// Compiles, mends and verifies.
+pub(super) fn compile(source: &Compilable, entrypoint: &str) -> Result<Program, AdmissionError> {
+    let mut bytecode = compile_for_machine(source, entrypoint)?;
+    guards::insert(&mut bytecode)?;
+    let segments = segment::all(&bytecode)?;
+    verify::check(&bytecode, &segments)?;
+    let uses = uses::collect(&bytecode, &segments)?;
+    let clock = Clock::for_program(&bytecode, &segments);
+    bytecode.validate_limits().map_err(Refusal::Compile)?;
+    Ok(Program { bytecode: Arc::new(bytecode), uses, clock })
+}
+
+fn compile_for_machine(source: &Compilable, entrypoint: &str) -> Result<Bytecode, AdmissionError> {
+    let mut engine = Engine::new();
+    engine.set_rego_v0(source.rego_version == RegoVersion::V0);
+    // The checks' rewriting of regexes lengthens lines that were within the default.
+    engine.set_policy_length_config(PolicyLengthConfig { max_col: NonZeroU32::MAX, ..PolicyLengthConfig::default() });
+    for module in &source.modules {
+        engine.add_policy(module.name.clone(), module.rego.clone()).map_err(compiling)?;
+    }
+    let policy = engine.compile_with_entrypoint(&Rc::from(entrypoint)).map_err(compiling)?;
+    Compiler::compile_from_policy_with_host_await(&policy, &[entrypoint], &[(CLOCK, 0)])
+        .map(Arc::unwrap_or_clone)
+        .map_err(spanned)
+}
+
+fn spanned(error: SpannedCompilerError) -> AdmissionError {
+    let message = error.error.to_string();
+    // Only recursion through references over a package; the rest is found in the program.
+    let refusal = match message.split_once("recursion detected in rule call chain: ") {
+        Some((_, chain)) => Refusal::Recursion(chain.replace("->", "→")),
+        None => Refusal::Compile(message),
+    };
+    error.span.map_or_else(|| refusal.clone().into(), |span| refusal.clone().at(&span))
+}
+
+fn compiling(error: impl Display) -> AdmissionError {
+    located(&error, Refusal::Compile)
+}
+
+/// Where an instruction comes from.
+fn place(program: &Bytecode, pc: usize) -> Option<Place> {
+    let span = program.instruction_spans.get(pc)?.as_ref()?;
+    let text = span.get_source(&program.sources)?.lines().nth(span.line.checked_sub(1)?)?;
+    let module = span.get_source_name(&program.sources)?;
+    Some(Place::new(module, u32::try_from(span.line).ok()?, u32::try_from(span.column).ok()?, text))
+}
+
+fn refuse(program: &Bytecode, pc: usize, refusal: Refusal) -> AdmissionError {
+    AdmissionError { refusal, place: place(program, pc) }
+}
+
+/// A program with an instruction or index that the checks do not know is never run.
+fn unknown(what: &str) -> Refusal {
+    Refusal::Compile(format!("the compiled program has {what}, which the checks do not know"))
+}
+
+/// The instructions of one rule, by name.
+fn segments_of(segments: &[Segment], rule: usize) -> impl Iterator<Item = &Segment> {
+    segments.iter().filter(move |segment| segment.rule == rule)
+}

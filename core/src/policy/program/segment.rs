@@ -1,0 +1,94 @@
+//! The straight runs of instructions that make up the rules.
+
+use super::super::error::Refusal;
+use super::effects::{Register, effects};
+use super::unknown;
+use regorus::rvm::Instruction;
+use regorus::rvm::program::Program;
+use std::ops::Range;
+
+/// What an instruction is inside of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Nest {
+    /// A loop: `some … in`, `every`, `[_]`.
+    Loop,
+    /// A comprehension; its own loops nest inside.
+    Comprehension,
+}
+
+/// One body of a rule (an `else` is one, too), or the part of a function that takes its arguments apart.
+#[derive(Clone, Debug)]
+pub(super) struct Segment {
+    /// The index of the rule.
+    pub(super) rule: usize,
+    /// Whether the rule is a function, which may run many times.
+    pub(super) function: bool,
+    /// The instructions.
+    pub(super) pcs: Range<usize>,
+    nests: Vec<Vec<Nest>>,
+}
+
+impl Segment {
+    /// What the instruction is inside of, outermost first.
+    pub(super) fn nest(&self, pc: usize) -> &[Nest] {
+        let inside = pc.checked_sub(self.pcs.start).and_then(|offset| self.nests.get(offset));
+        inside.map_or(&[], Vec::as_slice)
+    }
+
+    /// The last instruction before `pc` that writes the register. None for a function's argument.
+    pub(super) fn writer(&self, program: &Program, register: Register, pc: usize) -> Option<(usize, Instruction)> {
+        let mut before = (self.pcs.start..pc).rev();
+        before.find_map(|pc| {
+            let instruction = program.instructions.get(pc)?;
+            let writes = effects(program, instruction).ok()?.writes;
+            writes.contains(&register).then_some((pc, *instruction))
+        })
+    }
+}
+
+/// Every segment of a program.
+pub(super) fn all(program: &Program) -> Result<Vec<Segment>, Refusal> {
+    let mut segments = Vec::new();
+    for (rule, info) in program.rule_infos.iter().enumerate() {
+        let arguments = info.destructuring_blocks.iter().flatten();
+        for &start in info.definitions.iter().flatten().chain(arguments) {
+            segments.push(segment(program, rule, info.function_info.is_some(), start)?);
+        }
+    }
+    Ok(segments)
+}
+
+fn segment(program: &Program, rule: usize, function: bool, start: u32) -> Result<Segment, Refusal> {
+    let start = usize::try_from(start).map_err(|_| unknown("a start out of range"))?;
+    let mut nests = Vec::new();
+    let mut open: Vec<(Nest, usize)> = Vec::new();
+    for (pc, instruction) in program.instructions.iter().enumerate().skip(start) {
+        open.retain(|&(_, end)| pc < end);
+        nests.push(open.iter().map(|&(nest, _)| nest).collect());
+        if let Some(opened) = opens(program, instruction)? {
+            open.push(opened);
+        }
+        if matches!(instruction, Instruction::RuleReturn {} | Instruction::DestructuringSuccess {}) {
+            let end = pc.saturating_add(1);
+            return Ok(Segment { rule, function, pcs: start..end, nests });
+        }
+    }
+    Err(unknown("a rule without an end"))
+}
+
+/// What the instruction opens, and the first instruction after it.
+fn opens(program: &Program, instruction: &Instruction) -> Result<Option<(Nest, usize)>, Refusal> {
+    let table = &program.instruction_data;
+    let missing = || unknown("an index out of range");
+    Ok(match *instruction {
+        Instruction::LoopStart { params_index } => {
+            let params = table.get_loop_params(params_index).ok_or_else(missing)?;
+            Some((Nest::Loop, usize::from(params.loop_end)))
+        }
+        Instruction::ComprehensionBegin { params_index } => {
+            let params = table.get_comprehension_begin_params(params_index).ok_or_else(missing)?;
+            Some((Nest::Comprehension, usize::from(params.comprehension_end)))
+        }
+        _ => None,
+    })
+}

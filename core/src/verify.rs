@@ -1,0 +1,297 @@
+//! From a token's text to the caller it proves: parse, look into the caches, validate the chain, check the signature.
+//!
+//! Only this module makes a [`Caller`], and a verdict other than a denial needs one: no unverified claim reaches a
+//! decision. What failed is never remembered. The caches hang on the bundle set's revision and are emptied
+//! when it changes; a remembered token is still checked for time, audience and binding on each request.
+
+use crate::audience::Audience;
+use crate::base64;
+use crate::bundle::{BundleSet, Revision};
+use crate::cache::{Cache, CacheSecret};
+use crate::certificate::CertificateError;
+use crate::chain::{self, ChainError, ValidChain};
+use crate::reason::Reason;
+use crate::signature::{self, BadSignature, SignatureVerifier};
+use crate::spiffe_id::SpiffeId;
+use crate::time::Timestamp;
+use crate::token::{Claims, Token, TokenError, TokenRules};
+use std::num::NonZeroUsize;
+use std::rc::Rc;
+
+/// Tokens remembered per root context.
+pub const TOKEN_CACHE_CAPACITY: NonZeroUsize = NonZeroUsize::new(4096).unwrap();
+/// Heaviest claims that are remembered, in bytes of memory: with the above it bounds the cache to 64 MiB.
+pub const MAX_REMEMBERED_WEIGHT: usize = 16 * 1024;
+/// Chains remembered per root context.
+pub const CHAIN_CACHE_CAPACITY: NonZeroUsize = NonZeroUsize::new(1024).unwrap();
+
+/// Why a token does not prove a caller.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum VerifyError {
+    /// The token breaks a rule of its own.
+    #[error("{0}")]
+    Token(#[from] TokenError),
+    /// Its chain does not lead to an authority.
+    #[error("{0}")]
+    Chain(#[from] ChainError),
+    /// `sub` is not the leaf's SPIFFE ID.
+    #[error("`sub` is `{sub}`, the certificate is for `{leaf}`")]
+    SubjectMismatch {
+        /// The claim.
+        sub: SpiffeId,
+        /// The leaf's URI SAN.
+        leaf: SpiffeId,
+    },
+    /// The leaf's key did not sign the token.
+    #[error("the token's signature does not verify with the leaf's key")]
+    BadSignature(#[from] BadSignature),
+    /// The TLS peer is another workload, or none is known.
+    #[error("the TLS peer is {found}, the token's subject is `{sub}`")]
+    PeerMismatch {
+        /// The peer's SPIFFE ID, or that there is none.
+        found: String,
+        /// The claim.
+        sub: SpiffeId,
+    },
+}
+
+impl VerifyError {
+    /// The reason code for it.
+    #[must_use]
+    pub fn reason(&self) -> Reason {
+        match self {
+            Self::Token(error) => error.reason(),
+            Self::Chain(error) => error.reason(),
+            Self::SubjectMismatch { .. } => Reason::SubjectMismatch,
+            Self::BadSignature(_) => Reason::BadSignature,
+            Self::PeerMismatch { .. } => Reason::PeerMismatch,
+        }
+    }
+
+    /// Whether a newer trust bundle could change the answer.
+    #[must_use]
+    pub fn is_unknown_authority(&self) -> bool {
+        matches!(self, Self::Chain(error) if error.is_unknown_authority())
+    }
+}
+
+/// What of a request a token is held against.
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'a> {
+    /// The method.
+    pub method: &'a str,
+    /// The path without the query.
+    pub path: &'a str,
+    /// When the token is to be bound to its TLS peer: the peer's one URI SAN, if it has one.
+    pub peer: Option<Option<&'a str>>,
+}
+
+/// A token whose chain and signature are good for one revision of the bundle set, until [`VerifiedToken::not_after`].
+#[derive(Debug)]
+pub struct VerifiedToken {
+    claims: Claims,
+    not_after: Timestamp,
+}
+
+impl VerifiedToken {
+    /// The claims.
+    #[must_use]
+    pub fn claims(&self) -> &Claims {
+        &self.claims
+    }
+
+    /// The earliest notAfter of its chain and anchor.
+    #[must_use]
+    pub fn not_after(&self) -> Timestamp {
+        self.not_after
+    }
+}
+
+/// Who calls: a verified token that fits this request.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    token: Rc<VerifiedToken>,
+    audience: Audience,
+    source: Source,
+}
+
+/// Where a verified token came from, for metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// The verified-token cache.
+    TokenCache,
+    /// Verified now, its chain remembered.
+    ChainCache,
+    /// Verified now, chain and all.
+    Full,
+}
+
+impl Source {
+    /// The metric label.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::TokenCache => "hit",
+            Self::ChainCache => "chain_hit",
+            Self::Full => "miss",
+        }
+    }
+}
+
+impl Caller {
+    /// The claims of the token.
+    #[must_use]
+    pub fn claims(&self) -> &Claims {
+        &self.token.claims
+    }
+
+    /// This service's audience that the token names.
+    #[must_use]
+    pub fn audience(&self) -> &str {
+        self.audience.as_str()
+    }
+
+    /// How the token was verified.
+    #[must_use]
+    pub fn source(&self) -> Source {
+        self.source
+    }
+}
+
+/// Verifies tokens for one service.
+pub struct Verifier {
+    rules: TokenRules,
+    audiences: Vec<Audience>,
+    signatures: &'static dyn SignatureVerifier,
+    tokens: Cache<Rc<VerifiedToken>>,
+    chains: Cache<ValidChain>,
+    revision: Option<Revision>,
+}
+
+impl Verifier {
+    /// A verifier with empty caches.
+    #[must_use]
+    pub fn new(
+        rules: TokenRules,
+        audiences: Vec<Audience>,
+        signatures: &'static dyn SignatureVerifier,
+        secret: CacheSecret,
+    ) -> Self {
+        Self {
+            rules,
+            audiences,
+            signatures,
+            tokens: Cache::new(secret, TOKEN_CACHE_CAPACITY),
+            chains: Cache::new(secret, CHAIN_CACHE_CAPACITY),
+            revision: None,
+        }
+    }
+
+    /// Verifies a token for a request.
+    pub fn verify(
+        &mut self,
+        text: &str,
+        request: &Request<'_>,
+        bundles: &BundleSet,
+        now: Timestamp,
+    ) -> Result<Caller, VerifyError> {
+        self.forget_other_revisions(bundles.revision());
+        let key = self.tokens.key(&[text]);
+        if let Some(token) = self.recall(key, now) {
+            let audience = self.check_request(&token.claims, request, now)?;
+            return Ok(Caller { token, audience, source: Source::TokenCache });
+        }
+        let token = Token::parse(text, &self.rules)?;
+        // What costs little comes first: a flood of expired tokens pays for no signature.
+        let audience = self.check_request(&token.claims, request, now)?;
+        let (chain, source) = self.chain(&token, bundles, now)?;
+        check_subject(&token.claims, &chain)?;
+        signature::verify_es256(self.signatures, &chain.spki, token.signing_input.as_bytes(), &token.signature)?;
+        let token = Rc::new(VerifiedToken { claims: token.claims, not_after: chain.not_after });
+        // A caller may make its claims heavy; then it pays for each verification, not this service with its memory.
+        if token.claims.weight() <= MAX_REMEMBERED_WEIGHT {
+            self.tokens.put(key, Rc::clone(&token));
+        }
+        Ok(Caller { token, audience, source })
+    }
+
+    /// Tokens and chains remembered now.
+    #[must_use]
+    pub fn remembered(&self) -> (usize, usize) {
+        (self.tokens.len(), self.chains.len())
+    }
+
+    fn forget_other_revisions(&mut self, revision: Revision) {
+        if self.revision != Some(revision) {
+            self.tokens.clear();
+            self.chains.clear();
+            self.revision = Some(revision);
+        }
+    }
+
+    fn recall(&mut self, key: u128, now: Timestamp) -> Option<Rc<VerifiedToken>> {
+        let token = self.tokens.get(key)?;
+        if now.secs() <= token.not_after.secs() {
+            return Some(Rc::clone(token));
+        }
+        self.tokens.remove(key);
+        None
+    }
+
+    /// What is checked on each request, remembered token or not.
+    fn check_request(&self, claims: &Claims, request: &Request<'_>, now: Timestamp) -> Result<Audience, VerifyError> {
+        claims.check_time(self.rules.clock_skew, now)?;
+        let audience = claims.check_audience(&self.audiences)?;
+        claims.check_binding(request.method, request.path, self.rules.require_binding)?;
+        check_peer(&claims.sub, request.peer)?;
+        Ok(audience.clone())
+    }
+
+    fn chain(
+        &mut self,
+        token: &Token<'_>,
+        bundles: &BundleSet,
+        now: Timestamp,
+    ) -> Result<(ValidChain, Source), VerifyError> {
+        let key = self.chains.key(&token.x5c);
+        if let Some(chain) = self.chains.get(key).filter(|chain| now.secs() <= chain.not_after.secs()) {
+            return Ok((chain.clone(), Source::ChainCache));
+        }
+        let certificates = decode(&token.x5c)?;
+        let chain = chain::validate(&certificates, bundles, self.signatures, now, self.rules.clock_skew)?;
+        self.chains.put(key, chain.clone());
+        Ok((chain, Source::Full))
+    }
+}
+
+fn decode(x5c: &[String]) -> Result<Vec<Vec<u8>>, ChainError> {
+    if x5c.len() > chain::MAX_CERTIFICATES {
+        return Err(ChainError::Length { found: x5c.len() });
+    }
+    let der = |(index, text): (usize, &String)| {
+        base64::decode_standard(text).map_err(|error| ChainError::Certificate {
+            position: index.saturating_add(1),
+            source: CertificateError::Unparseable(error.to_string()),
+        })
+    };
+    x5c.iter().enumerate().map(der).collect()
+}
+
+fn check_subject(claims: &Claims, chain: &ValidChain) -> Result<(), VerifyError> {
+    if claims.sub != chain.id {
+        return Err(VerifyError::SubjectMismatch { sub: claims.sub.clone(), leaf: chain.id.clone() });
+    }
+    Ok(())
+}
+
+fn check_peer(sub: &SpiffeId, peer: Option<Option<&str>>) -> Result<(), VerifyError> {
+    match peer {
+        None => Ok(()),
+        Some(Some(id)) if id == sub.as_str() => Ok(()),
+        Some(other) => {
+            let found = other.map_or_else(|| "not known".to_owned(), |id| format!("`{id}`"));
+            Err(VerifyError::PeerMismatch { found, sub: sub.clone() })
+        }
+    }
+}
