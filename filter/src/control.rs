@@ -1,0 +1,176 @@
+//! The control API: signed envelopes in, the status out. It answers on a listener of its own and nowhere else.
+//!
+//! Nothing here is trusted for where it came from: an envelope counts by its signature only.
+
+use crate::host;
+use crate::policy;
+use crate::service::BUNDLES;
+use crate::status;
+use crate::store::{Refused, Store};
+use proxy_wasm::hostcalls;
+use proxy_wasm::traits::{Context, HttpContext};
+use proxy_wasm::types::{Action, BufferType, Bytes};
+use scbte_core::bundle::BundleSet;
+use scbte_core::config::ControlConfig;
+use scbte_core::envelope::{Envelope, PolicyPayload};
+use scbte_core::policy::{Limits, Policy};
+use scbte_core::signature::SignatureVerifier;
+use scbte_core::time::Timestamp;
+use serde_json::{Value, json};
+use std::cell::RefCell;
+use std::rc::Rc;
+
+/// What a control listener knows.
+pub(crate) struct ControlPlane {
+    config: ControlConfig,
+    signatures: &'static dyn SignatureVerifier,
+    bundles: Store<BundleSet>,
+    policies: Store<PolicyPayload>,
+    policy_error: Option<String>,
+}
+
+/// An answer: status and JSON body.
+type Answer = (u16, Value);
+
+impl ControlPlane {
+    /// A control plane with what shared data has.
+    pub(crate) fn new(config: ControlConfig, signatures: &'static dyn SignatureVerifier, now: Timestamp) -> Self {
+        let mut plane = Self {
+            bundles: Store::new(BUNDLES, config.trust.clone(), signatures),
+            policies: Store::new(policy::KIND, config.policy_trust.clone(), signatures),
+            policy_error: None,
+            config,
+            signatures,
+        };
+        plane.look(now);
+        plane
+    }
+
+    /// Looks for what other listeners or VMs took.
+    pub(crate) fn look(&mut self, now: Timestamp) {
+        self.bundles.look(now);
+        self.policies.look(now);
+    }
+
+    fn status(&mut self, now: Timestamp) -> Answer {
+        self.look(now);
+        let error = self.policy_error.as_deref();
+        let (target, verifier) = (self.config.trust.target.as_str(), self.signatures.name());
+        (200, status::status(&self.bundles, &self.policies, error, target, verifier, now))
+    }
+
+    fn put(&mut self, resource: Resource, envelope: &[u8], now: Timestamp) -> Answer {
+        let taken = match resource {
+            Resource::Bundle => self.bundles.offer(envelope, now),
+            Resource::Policy => match self.refuse_policy(envelope, now) {
+                Some(answer) => return answer,
+                None => self.policies.offer(envelope, now),
+            },
+        };
+        match taken {
+            Ok((seq, revision)) => (200, json!({"seq": seq, "revision": revision})),
+            Err(refused) => error(refused.status(), refused.code(), &refused),
+        }
+    }
+
+    /// A policy must be admitted before it replaces one that runs.
+    fn refuse_policy(&mut self, envelope: &[u8], now: Timestamp) -> Option<Answer> {
+        let text = std::str::from_utf8(envelope).unwrap_or_default();
+        let opened = Envelope::<PolicyPayload>::open(text, &self.config.policy_trust, self.signatures, now);
+        let refused = match opened.map(|envelope| Policy::admit(&envelope.payload.source, &Limits::default())) {
+            Err(envelope) => {
+                let refused = Refused::Envelope(envelope);
+                return Some(error(refused.status(), refused.code(), &refused));
+            }
+            Ok(admitted) => admitted.err(),
+        };
+        self.policy_error = refused.as_ref().map(ToString::to_string);
+        refused.map(|admission| error(422, "policy_refused", &admission))
+    }
+}
+
+fn error(status: u16, code: &str, detail: &impl ToString) -> Answer {
+    (status, json!({"error": code, "detail": detail.to_string()}))
+}
+
+/// What can be put.
+#[derive(Clone, Copy)]
+enum Resource {
+    Bundle,
+    Policy,
+}
+
+/// One request to the control API.
+pub(crate) struct ControlStream {
+    plane: Rc<RefCell<ControlPlane>>,
+    awaits: Option<Resource>,
+}
+
+impl ControlStream {
+    /// A stream of a control plane.
+    pub(crate) fn new(plane: Rc<RefCell<ControlPlane>>) -> Self {
+        Self { plane, awaits: None }
+    }
+
+    fn answer(&mut self, answer: impl FnOnce(&mut ControlPlane) -> Answer) -> Action {
+        self.awaits = None;
+        let (status, body) = match self.plane.try_borrow_mut() {
+            Ok(mut plane) => answer(&mut plane),
+            Err(_) => error(503, "busy", &"try again"),
+        };
+        host::respond(
+            status,
+            &[("content-type", "application/json"), ("cache-control", "no-store")],
+            &body.to_string(),
+        );
+        Action::Pause
+    }
+
+    fn take(&mut self, resource: Resource, size: usize) -> Action {
+        let body = hostcalls::get_buffer(BufferType::HttpRequestBody, 0, size).ok().flatten().unwrap_or_default();
+        self.answer(|plane| match body.is_empty() {
+            true => empty_body(),
+            false => plane.put(resource, &body, host::now()),
+        })
+    }
+}
+
+impl Context for ControlStream {}
+
+impl HttpContext for ControlStream {
+    fn on_http_request_headers(&mut self, _: usize, end_of_stream: bool) -> Action {
+        let Ok(headers) = host::request_headers() else {
+            return self.answer(|_| error(503, "busy", &"the headers cannot be read"));
+        };
+        let resource = match (header(&headers, ":method"), header(&headers, ":path")) {
+            (b"GET", b"/v1/status") => return self.answer(|plane| plane.status(host::now())),
+            (b"PUT", b"/v1/bundle") => Resource::Bundle,
+            (b"PUT", b"/v1/policy") => Resource::Policy,
+            _ => return self.answer(|_| error(404, "not_found", &"GET /v1/status, PUT /v1/bundle, PUT /v1/policy")),
+        };
+        if end_of_stream {
+            return self.answer(|_| empty_body());
+        }
+        self.awaits = Some(resource);
+        Action::Pause
+    }
+
+    /// `size` is what has arrived so far, since the body is held back until it is complete.
+    fn on_http_request_body(&mut self, size: usize, end_of_stream: bool) -> Action {
+        let Some(resource) = self.awaits else { return Action::Pause };
+        let limit = self.plane.try_borrow().map_or(0, |plane| plane.config.max_body);
+        match (size > limit, end_of_stream) {
+            (true, _) => self.answer(|_| error(413, "too_large", &format!("at most {limit} bytes"))),
+            (false, true) => self.take(resource, size),
+            (false, false) => Action::Pause,
+        }
+    }
+}
+
+fn empty_body() -> Answer {
+    error(400, "malformed_envelope", &"the body is empty")
+}
+
+fn header<'a>(headers: &'a [(String, Bytes)], wanted: &str) -> &'a [u8] {
+    headers.iter().find(|(name, _)| name == wanted).map_or(&[], |(_, value)| value)
+}

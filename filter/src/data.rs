@@ -1,0 +1,158 @@
+//! A request on a data listener: headers in, verdict out. The steps are numbered as in the design.
+
+use crate::host;
+use crate::service::{Request, Service};
+use proxy_wasm::traits::{Context, HttpContext};
+use proxy_wasm::types::{Action, Bytes, LogLevel, Status};
+use scbte_core::config::Mode;
+use scbte_core::headers::{self, CONTEXT, SUBJECT, TOKEN_ID};
+use scbte_core::reason::Reason;
+use scbte_core::verdict::{Denial, Grant, Verdict};
+use std::cell::RefCell;
+use std::rc::Rc;
+
+/// One HTTP stream.
+pub(crate) struct DataStream {
+    service: Rc<RefCell<Service>>,
+    response_headers: Vec<(String, String)>,
+}
+
+impl DataStream {
+    /// A stream of a service.
+    pub(crate) fn new(service: Rc<RefCell<Service>>) -> Self {
+        Self { service, response_headers: Vec::new() }
+    }
+
+    fn judge(&mut self) -> Action {
+        let Ok(headers) = host::request_headers() else { return failed() };
+        #[cfg(feature = "test-trap")]
+        trap_if_asked(&headers);
+        // 1. Nobody but this filter speaks in its name.
+        let removed = remove_reserved(&headers);
+        let service = Rc::clone(&self.service);
+        let Ok(mut service) = service.try_borrow_mut() else { return failed() };
+        let verdict = match removed {
+            Ok(()) => service.judge(&request(&headers)),
+            Err(_) => Verdict::Deny(Denial::new(Reason::PolicyEngineError).because("a reserved header stays")),
+        };
+        publish(&service, &verdict);
+        match (verdict, service.config.mode) {
+            (Verdict::Allow(grant), _) => self.admit(&service, *grant),
+            (Verdict::Deny(denial), Mode::Enforce) => refuse(&denial, service.config.expose_detail),
+            // Only a spoofed identity is worse than a refusal that shadow mode does not make.
+            (Verdict::Deny(denial), Mode::Shadow) if removed.is_err() => refuse(&denial, service.config.expose_detail),
+            (Verdict::Bypass, _) | (Verdict::Deny(_), Mode::Shadow) => Action::Continue,
+        }
+    }
+
+    /// 8. The upstream learns who calls; the token ends here.
+    fn admit(&mut self, service: &Service, grant: Grant) -> Action {
+        match hand_over(service, &grant) {
+            Ok(()) => {
+                self.response_headers = grant.response_headers;
+                Action::Continue
+            }
+            Err(status) => {
+                let denial =
+                    Denial::new(Reason::PolicyEngineError).because(format!("a header was not set: {status:?}"));
+                refuse(&denial, service.config.expose_detail)
+            }
+        }
+    }
+}
+
+impl Context for DataStream {}
+
+impl HttpContext for DataStream {
+    fn on_http_request_headers(&mut self, _: usize, _: bool) -> Action {
+        self.judge()
+    }
+
+    /// Trailers come after the verdict, but before an upstream that merges them into the headers.
+    fn on_http_request_trailers(&mut self, _: usize) -> Action {
+        let remove = |names: Vec<String>| {
+            let mut reserved = names.iter().filter(|name| headers::is_reserved(name));
+            reserved.try_for_each(|name| host::remove_request_trailer(name))
+        };
+        match host::request_trailer_names().and_then(remove) {
+            Ok(()) => Action::Continue,
+            // Held back for good: the upstream never sees the end of the request.
+            Err(_) => Action::Pause,
+        }
+    }
+
+    fn on_http_response_headers(&mut self, _: usize, _: bool) -> Action {
+        for (name, value) in &self.response_headers {
+            if let Err(status) = host::add_response_header(name, value) {
+                host::log(LogLevel::Warn, &format!("response header `{name}` was not added: {status:?}"));
+            }
+        }
+        Action::Continue
+    }
+}
+
+fn remove_reserved(headers: &[(String, Bytes)]) -> Result<(), Status> {
+    headers
+        .iter()
+        .filter(|(name, _)| headers::is_reserved(name))
+        .try_for_each(|(name, _)| host::remove_request_header(name))
+}
+
+fn request(headers: &[(String, Bytes)]) -> Request<'_> {
+    let value = |wanted: &str| headers.iter().find(|(name, _)| name == wanted).map_or(&[][..], |(_, value)| value);
+    let text = |wanted: &str| std::str::from_utf8(value(wanted)).unwrap_or_default();
+    Request { method: text(":method"), target: value(":path"), host: text(":authority"), headers }
+}
+
+fn hand_over(service: &Service, grant: &Grant) -> Result<(), Status> {
+    let claims = grant.caller.claims();
+    if !service.config.forward_token {
+        host::remove_request_header(service.config.token_header.name())?;
+    }
+    host::set_request_header(SUBJECT, claims.sub.as_str())?;
+    host::set_request_header(CONTEXT, claims.ctx.as_str())?;
+    host::set_request_header(TOKEN_ID, &claims.jti)?;
+    set_all(&grant.headers)
+}
+
+/// The policy's headers replace the client's; several of one name stay several.
+fn set_all(headers: &[(String, String)]) -> Result<(), Status> {
+    headers.iter().try_for_each(|(name, _)| host::remove_request_header(name))?;
+    headers.iter().try_for_each(|(name, value)| host::add_request_header(name, value))
+}
+
+fn refuse(denial: &Denial, expose_detail: bool) -> Action {
+    let challenge = denial.challenge(expose_detail);
+    let mut headers = vec![("content-type", "application/json")];
+    headers.extend(challenge.as_deref().map(|challenge| ("www-authenticate", challenge)));
+    headers.extend(denial.response_headers.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+    host::respond(denial.status, &headers, &denial.body(expose_detail));
+    Action::Pause
+}
+
+/// The host does not do its part, or the SDK calls two streams at a time: if it is so all the same, nothing passes.
+fn failed() -> Action {
+    refuse(&Denial::new(Reason::PolicyEngineError), false)
+}
+
+fn publish(service: &Service, verdict: &Verdict) {
+    let outcome = service.outcome(verdict);
+    host::publish("scbte_verdict", outcome.verdict());
+    host::publish("scbte_reason", outcome.reason());
+    let caller = match verdict {
+        Verdict::Allow(grant) => Some(&grant.caller),
+        Verdict::Deny(denial) => denial.caller.as_ref(),
+        Verdict::Bypass => None,
+    };
+    if let Some(caller) = caller {
+        host::publish("scbte_subject", caller.claims().sub.as_str());
+    }
+}
+
+#[cfg(feature = "test-trap")]
+#[expect(clippy::panic, reason = "this build exists to trap")]
+fn trap_if_asked(headers: &[(String, Bytes)]) {
+    if headers.iter().any(|(name, _)| name == "x-test-trap") {
+        panic!("asked to trap");
+    }
+}

@@ -1,0 +1,205 @@
+//! The root context: reads the configuration, ticks, and makes a stream for each request.
+//!
+//! `on_configure` runs in a base VM, on the main thread and on each worker, so it has no side effects but its own
+//! state; statics survive a configuration update, so there are none.
+
+use crate::control::{ControlPlane, ControlStream};
+use crate::data::DataStream;
+use crate::host;
+use crate::host_verifier;
+use crate::pull::{Fetched, Need, Puller};
+use crate::roots::{self, RootReport};
+use crate::service::Service;
+use proxy_wasm::hostcalls;
+use proxy_wasm::traits::{Context, HttpContext, RootContext};
+use proxy_wasm::types::{Action, BufferType, ContextType, LogLevel};
+use scbte_core::cache::CacheSecret;
+use scbte_core::config::{Config, ConfigError, DataConfig};
+use scbte_core::policy::AdmissionError;
+use scbte_core::time::Timestamp;
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::Duration;
+
+/// How often it looks at shared data.
+const TICK: Duration = Duration::from_secs(1);
+
+/// What a listener is for.
+#[derive(Default)]
+enum Role {
+    /// No configuration was accepted: nothing passes.
+    #[default]
+    Unconfigured,
+    /// Judges requests.
+    Data(DataRole),
+    /// Takes envelopes.
+    Control(Rc<RefCell<ControlPlane>>),
+}
+
+struct DataRole {
+    service: Rc<RefCell<Service>>,
+    puller: Option<Puller>,
+    nonce: String,
+}
+
+/// A root context.
+#[derive(Default)]
+pub(crate) struct Root {
+    role: Role,
+}
+
+/// Why a configuration is refused.
+enum Refused {
+    Config(ConfigError),
+    Policy(AdmissionError),
+    NoRandomness,
+}
+
+impl std::fmt::Display for Refused {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Config(error) => error.fmt(formatter),
+            Self::Policy(error) => write!(formatter, "configuration: policy: {error}"),
+            Self::NoRandomness => formatter.write_str("the host has no randomness"),
+        }
+    }
+}
+
+impl Role {
+    fn configure(text: &[u8]) -> Result<Self, Refused> {
+        let signatures = host_verifier::choose();
+        match Config::parse(text, &host::node_metadata).map_err(Refused::Config)? {
+            Config::Control(config) => {
+                Ok(Self::Control(Rc::new(RefCell::new(ControlPlane::new(config, signatures, host::now())))))
+            }
+            Config::Data(config) => {
+                let random = || host::random().ok_or(Refused::NoRandomness);
+                let nonce: String = random()?.iter().map(|byte| format!("{byte:02x}")).collect();
+                let puller = puller(&config, &nonce);
+                let service = Service::new(*config, signatures, CacheSecret::new(random()?), host::now());
+                let service = Rc::new(RefCell::new(service.map_err(Refused::Policy)?));
+                Ok(Self::Data(DataRole { service, puller, nonce }))
+            }
+        }
+    }
+}
+
+fn puller(config: &DataConfig, nonce: &str) -> Option<Puller> {
+    let target = &config.trust.envelopes.target;
+    config.trust.pull.clone().map(|pull| Puller::new(pull, target, nonce.to_owned()))
+}
+
+impl DataRole {
+    fn tick(&mut self, now: Timestamp) {
+        let Ok(mut service) = self.service.try_borrow_mut() else { return };
+        service.tick(now);
+        let need = need(&mut service, now);
+        if let Some(puller) = &mut self.puller {
+            puller.tick(need, now);
+        }
+        roots::publish(&service.config.trust.envelopes.target, &self.report(&service, now), now);
+    }
+
+    fn report(&self, service: &Service, now: Timestamp) -> RootReport {
+        let bundle = service.bundles.current();
+        RootReport {
+            nonce: self.nonce.clone(),
+            seq: bundle.map(|envelope| envelope.seq),
+            revision: bundle.map(|envelope| envelope.revision().to_string()),
+            policy: service.policy.digest().map(str::to_owned),
+            policy_source: service.policy.source().to_owned(),
+            mode: service.config.mode.label().to_owned(),
+            time: now.secs(),
+        }
+    }
+
+    fn pulled(&mut self, call: u32, body_size: usize, now: Timestamp) {
+        let Some(puller) = &mut self.puller else { return };
+        let Some(fetched) = puller.answer(call, body_size, now) else { return };
+        let Ok(mut service) = self.service.try_borrow_mut() else { return };
+        let result = match fetched {
+            Fetched::Unchanged => "unchanged",
+            Fetched::Failed(_) => "failed",
+            Fetched::Envelope(envelope) => match service.bundles.offer(&envelope, now) {
+                Ok(_) => {
+                    puller.taken();
+                    "ok"
+                }
+                Err(refused) => {
+                    host::log(LogLevel::Warn, &format!("the trust bundle that was fetched is refused: {refused}"));
+                    "refused"
+                }
+            },
+        };
+        service.metrics.pull(result);
+    }
+}
+
+fn need(service: &mut Service, now: Timestamp) -> Need {
+    match (service.has_usable_bundle(now), std::mem::take(&mut service.misses_authority)) {
+        (false, _) => Need::Bundle,
+        (true, true) => Need::Authority,
+        (true, false) => Need::Renewal,
+    }
+}
+
+impl Context for Root {
+    fn on_http_call_response(&mut self, call: u32, _: usize, body_size: usize, _: usize) {
+        if let Role::Data(data) = &mut self.role {
+            data.pulled(call, body_size, host::now());
+        }
+    }
+}
+
+impl RootContext for Root {
+    fn on_configure(&mut self, size: usize) -> bool {
+        let text = hostcalls::get_buffer(BufferType::PluginConfiguration, 0, size).ok().flatten().unwrap_or_default();
+        match Role::configure(&text) {
+            Ok(role) => {
+                self.role = role;
+                host::tick_every(TICK);
+                true
+            }
+            Err(refused) => {
+                host::log(LogLevel::Error, &refused.to_string());
+                false
+            }
+        }
+    }
+
+    fn on_tick(&mut self) {
+        match &mut self.role {
+            Role::Unconfigured => {}
+            Role::Data(data) => data.tick(host::now()),
+            Role::Control(plane) => {
+                if let Ok(mut plane) = plane.try_borrow_mut() {
+                    plane.look(host::now());
+                }
+            }
+        }
+    }
+
+    fn create_http_context(&self, _: u32) -> Option<Box<dyn HttpContext>> {
+        Some(match &self.role {
+            Role::Unconfigured => Box::new(Closed),
+            Role::Data(data) => Box::new(DataStream::new(Rc::clone(&data.service))),
+            Role::Control(plane) => Box::new(ControlStream::new(Rc::clone(plane))),
+        })
+    }
+
+    fn get_type(&self) -> Option<ContextType> {
+        Some(ContextType::HttpContext)
+    }
+}
+
+/// A stream of a root without a configuration.
+struct Closed;
+
+impl Context for Closed {}
+
+impl HttpContext for Closed {
+    fn on_http_request_headers(&mut self, _: usize, _: bool) -> Action {
+        host::respond(503, &[("content-type", "application/json")], r#"{"error":"policy_unavailable"}"#);
+        Action::Pause
+    }
+}

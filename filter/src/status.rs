@@ -1,0 +1,54 @@
+//! `GET /v1/status` of the control API: what is in force, and who uses it.
+
+use crate::roots::{self, RootReport};
+use crate::store::Store;
+use scbte_core::bundle::BundleSet;
+use scbte_core::envelope::PolicyPayload;
+use scbte_core::time::Timestamp;
+use serde_json::{Map, Value, json};
+
+/// The status as JSON.
+pub(crate) fn status(
+    bundles: &Store<BundleSet>,
+    policies: &Store<PolicyPayload>,
+    policy_error: Option<&str>,
+    target: &str,
+    verifier: &str,
+    now: Timestamp,
+) -> Value {
+    let bundle = bundles.current();
+    let roots = roots::list(target, now);
+    json!({
+        "target": target,
+        "seq": bundle.map(|envelope| envelope.seq),
+        "revision": bundle.map(|envelope| envelope.revision().to_string()),
+        "age_seconds": bundle.map(|envelope| envelope.age(now).as_secs()),
+        "trust_domains": bundle.map(|envelope| anchors(&envelope.payload)).unwrap_or_default(),
+        "policy": policy(policies, policy_error, &roots),
+        "oldest_seq": oldest_seq(&roots),
+        "roots": roots,
+        "verifier": verifier,
+        "version": env!("CARGO_PKG_VERSION"),
+    })
+}
+
+fn anchors(bundles: &BundleSet) -> Map<String, Value> {
+    bundles.iter().map(|(name, bundle)| (name.to_string(), bundle.anchors().len().into())).collect()
+}
+
+/// What the data roots run, and the envelope that is there for those that take one.
+fn policy(policies: &Store<PolicyPayload>, error: Option<&str>, roots: &[RootReport]) -> Value {
+    let envelope = policies.current();
+    json!({
+        "source": roots.first().map(|root| root.policy_source.as_str()),
+        "digest": roots.iter().find_map(|root| root.policy.as_deref()),
+        "seq": envelope.map(|envelope| envelope.seq),
+        "revision": envelope.map(|envelope| envelope.revision().to_string()),
+        "error": error,
+    })
+}
+
+/// The smallest `seq` in use; nothing while a root has none.
+fn oldest_seq(roots: &[RootReport]) -> Option<u64> {
+    roots.iter().map(|root| root.seq).min().flatten()
+}
