@@ -1,0 +1,147 @@
+//! The companion, wired: one identity source, one minter, one signer, a reconciler for each Envoy, two listeners.
+//!
+//! ```text
+//! identity source ─┬─> minter ──> token API
+//!                  └─> signer ──> newest envelope ─┬─> reconcilers ──> Envoys
+//!                                                  └─> admin API
+//! ```
+
+use crate::admin_api::{self, AdminApi};
+use crate::clock;
+use crate::control_client::ControlClient;
+use crate::dev_source::DevSource;
+use crate::dev_state::DevStateError;
+use crate::envelope_key::{EnvelopeKey, EnvelopeKeyError};
+use crate::envelopes::{Envelopes, Signer};
+use crate::http_client::Endpoint;
+use crate::identity::Source;
+use crate::listen::{BindError, Listener, Purpose};
+use crate::metrics::Metrics;
+use crate::minter::Minter;
+use crate::readiness::{Status, Target};
+use crate::reconciler::{Reconciler, Shared};
+use crate::serve::serve;
+use crate::settings::Settings;
+use crate::state::{StateDir, StateError};
+use crate::token_api::{self, TokenApi};
+use std::io;
+use std::sync::Arc;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tracing::{info, warn};
+
+const TOKEN: Purpose = Purpose { name: "token API", flag: "--token-listen", variable: "SCBTE_TOKEN_LISTEN" };
+const ADMIN: Purpose = Purpose { name: "admin API", flag: "--admin-listen", variable: "SCBTE_ADMIN_LISTEN" };
+
+/// Why the companion does not run.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum RunError {
+    /// The state folder cannot be used.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// There is no envelope key.
+    #[error(transparent)]
+    EnvelopeKey(#[from] EnvelopeKeyError),
+    /// The embedded CA cannot be used.
+    #[error(transparent)]
+    DevCa(#[from] DevStateError),
+    /// A listener is not free.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// The system gives no signals or addresses.
+    #[error("{0}")]
+    Io(#[from] io::Error),
+    /// A part that should run for ever has ended.
+    #[error("a part of the companion ended unexpectedly")]
+    Ended,
+}
+
+/// Runs the companion until it is told to stop.
+pub(crate) async fn run(settings: Settings) -> Result<(), RunError> {
+    let stop = stop_signal()?;
+    let folder = StateDir::create(&settings.state_dir)?;
+    let key = envelope_key(&settings, &folder)?;
+    // Before anything else happens: a taken port is the commonest mistake.
+    let token_listener = Listener::bind(&settings.token_listen, TOKEN).await?;
+    let admin_listener = Listener::bind(&settings.admin_listen, ADMIN).await?;
+
+    warn_of_dev(&settings);
+    let (source, first) = DevSource::open(folder.clone(), settings.dev_identity.clone(), clock::now())?;
+    let (publish, identity) = watch::channel(first);
+    let metrics = Arc::new(Metrics::default());
+    let minter = Arc::new(Minter::new(identity.clone()));
+    let signer = Signer::new(key, settings.target.clone(), true, &folder);
+    let (envelopes, newest, contest) = Envelopes::start(signer, identity.clone()).await;
+    let shared = Shared { newest: newest.clone(), identity: identity.clone(), contest, metrics: Arc::clone(&metrics) };
+
+    let mut tasks = JoinSet::new();
+    let targets = settings.push.iter().map(|endpoint| spawn_reconciler(endpoint, &shared, &mut tasks)).collect();
+    tasks.spawn(Source::Dev(source).run(publish));
+    tasks.spawn(envelopes.run());
+
+    info!(address = %token_listener.address()?, "token API listens");
+    info!(address = %admin_listener.address()?, "admin API listens");
+    let status = Status { identity, newest, minter: Arc::clone(&minter), targets };
+    let token_api = token_api::router(TokenApi { minter, guards: settings.guards, metrics: Arc::clone(&metrics) });
+    let admin_api = admin_api::router(AdminApi { status, metrics });
+    let servers = async {
+        tokio::join!(
+            serve(token_listener, token_api, stopped(stop.clone())),
+            serve(admin_listener, admin_api, stopped(stop.clone()))
+        );
+    };
+    tokio::select! {
+        () = servers => Ok(()),
+        _ = tasks.join_next() => Err(RunError::Ended),
+    }
+}
+
+fn envelope_key(settings: &Settings, folder: &StateDir) -> Result<EnvelopeKey, EnvelopeKeyError> {
+    let key = match &settings.envelope_key {
+        Some(path) => EnvelopeKey::load(path)?,
+        None => {
+            let (key, made) = EnvelopeKey::load_or_create(folder)?;
+            if made {
+                info!("made a new envelope key: filters must pin its public half, envelope.pub.jwk");
+            }
+            key
+        }
+    };
+    info!(kid = key.public().kid(), "envelope key");
+    Ok(key)
+}
+
+fn warn_of_dev(settings: &Settings) {
+    let trust_domain = settings.dev_identity.trust_domain();
+    warn!(
+        %trust_domain,
+        "DEV TRUST DOMAIN, NOT FOR PRODUCTION: identities come from an embedded CA whose key is a file in the state folder"
+    );
+}
+
+fn spawn_reconciler(endpoint: &Endpoint, shared: &Shared, tasks: &mut JoinSet<()>) -> Target {
+    let (reconciler, state) = Reconciler::new(ControlClient::new(endpoint.clone()), shared.clone());
+    tasks.spawn(reconciler.run());
+    Target { endpoint: endpoint.to_string(), state }
+}
+
+/// Becomes true with SIGTERM or SIGINT.
+fn stop_signal() -> io::Result<watch::Receiver<bool>> {
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let (stop, stopping) = watch::channel(false);
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        info!("stopping: open requests may finish");
+        stop.send_replace(true);
+    });
+    Ok(stopping)
+}
+
+async fn stopped(mut stop: watch::Receiver<bool>) {
+    // An error means that nobody can stop it any more: then it is over as well.
+    let _ = stop.wait_for(|stop| *stop).await;
+}

@@ -1,0 +1,65 @@
+//! The subcommands. Each reads its arguments and gives back what it prints, so that tests can read it too.
+
+mod bundle;
+mod dev_ca;
+mod keygen;
+mod render;
+mod run;
+mod token;
+mod trusted;
+
+use std::future::Future;
+
+/// What a command prints, and whether it found everything in order.
+#[derive(Debug)]
+pub(crate) struct Output {
+    /// Standard output.
+    pub(crate) text: String,
+    /// Whether the exit code is 0; else it is 1.
+    pub(crate) success: bool,
+}
+
+impl Output {
+    /// Everything went well.
+    pub(crate) fn success(text: impl Into<String>) -> Self {
+        Self { text: text.into(), success: true }
+    }
+}
+
+/// What a command gives back: an error's text goes to standard error.
+pub(crate) type Result<T, E = Box<dyn std::error::Error>> = std::result::Result<T, E>;
+
+/// What to do.
+#[derive(clap::Subcommand)]
+pub(crate) enum Command {
+    Run(Box<run::Run>),
+    Keygen(keygen::Keygen),
+    #[command(subcommand)]
+    Token(token::TokenCommand),
+    #[command(subcommand)]
+    Bundle(bundle::BundleCommand),
+    #[command(subcommand)]
+    Render(render::RenderCommand),
+    #[command(subcommand)]
+    DevCa(dev_ca::DevCaCommand),
+}
+
+impl Command {
+    /// Does it.
+    pub(crate) fn execute(self) -> Result<Output> {
+        match self {
+            Self::Run(run) => run.execute(),
+            Self::Keygen(keygen) => keygen.execute(),
+            Self::Token(token) => token.execute(),
+            Self::Bundle(bundle) => bundle.execute(),
+            Self::Render(render) => render.execute(),
+            Self::DevCa(dev_ca) => dev_ca.execute(),
+        }
+    }
+}
+
+/// Runs something that waits for the network. One thread: the companion has little to do and shares its machine.
+fn block_on<F: Future>(future: F) -> Result<F::Output> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    Ok(runtime.block_on(future))
+}

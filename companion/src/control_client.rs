@@ -1,0 +1,88 @@
+//! The control API of one Envoy, as seen from here: what it has, and how to give it something newer.
+
+use crate::http_client::{Answer, Call, ClientError, Endpoint};
+use crate::words;
+use axum::body::Bytes;
+use axum::http::{Method, StatusCode};
+use serde::Deserialize;
+use std::time::Duration;
+
+/// How long an Envoy may take to say what it has.
+const STATUS_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long it may take to check and take an envelope.
+const PUSH_TIMEOUT: Duration = Duration::from_secs(3);
+/// An answer's text that is shown, at most.
+const MAX_SHOWN: usize = 300;
+
+/// What an Envoy has, from `GET /v1/status`; other members are for people.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+pub(crate) struct TargetStatus {
+    /// The `seq` of the bundle envelope in force, if there is one.
+    #[serde(default)]
+    pub(crate) seq: Option<u64>,
+    /// The revision of its bundle set.
+    #[serde(default)]
+    pub(crate) revision: Option<String>,
+}
+
+/// Why an Envoy's control API gave no good answer.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ControlError {
+    /// It could not be asked.
+    #[error(transparent)]
+    Unreachable(#[from] ClientError),
+    /// It answered that it will not.
+    #[error("the answer is {status}: {body}")]
+    Refused {
+        /// The answer's status.
+        status: StatusCode,
+        /// The answer's text, shortened.
+        body: String,
+    },
+    /// What answers is no control API.
+    #[error("the answer is no status: {0}")]
+    NotAStatus(#[from] serde_json::Error),
+}
+
+/// The control API of one Envoy.
+#[derive(Clone, Debug)]
+pub(crate) struct ControlClient {
+    endpoint: Endpoint,
+}
+
+impl ControlClient {
+    /// The control API at an endpoint.
+    pub(crate) fn new(endpoint: Endpoint) -> Self {
+        Self { endpoint }
+    }
+
+    /// Where it is.
+    pub(crate) fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
+    /// What it has.
+    pub(crate) async fn status(&self) -> Result<TargetStatus, ControlError> {
+        let answer = self.endpoint.call(Call::get("/v1/status"), STATUS_TIMEOUT).await?;
+        Ok(serde_json::from_slice(&success(answer)?)?)
+    }
+
+    /// Gives it a bundle envelope.
+    pub(crate) async fn put_bundle(&self, envelope: &str) -> Result<(), ControlError> {
+        let body = Some(("application/jose", Bytes::copy_from_slice(envelope.as_bytes())));
+        let call = Call { method: Method::PUT, path: "/v1/bundle", body };
+        success(self.endpoint.call(call, PUSH_TIMEOUT).await?).map(drop)
+    }
+}
+
+fn success(answer: Answer) -> Result<Bytes, ControlError> {
+    match answer.status {
+        StatusCode::OK => Ok(answer.body),
+        status => Err(ControlError::Refused { status, body: shown(&answer.body) }),
+    }
+}
+
+fn shown(body: &[u8]) -> String {
+    let text: String = String::from_utf8_lossy(body).chars().take(MAX_SHOWN).collect();
+    words::visible(&text)
+}

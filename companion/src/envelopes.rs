@@ -1,0 +1,300 @@
+//! Bundle envelopes: signed when the trust bundles change, and every minute so that filters know they are fresh.
+//!
+//! Signed only while the identity source's stream is alive, never for an empty set, and never with a `seq` beyond this
+//! machine's clock: a filter would refuse it, and a process that answers with a huge `seq` must not draw us there.
+
+use crate::clock;
+use crate::envelope_key::EnvelopeKey;
+use crate::identity::{Bundles, Identity};
+use crate::state::{self, StateDir};
+use scbte_core::bundle::{BundleSet, Revision};
+use scbte_core::envelope::sign::{Signing, seal};
+use scbte_core::time::Timestamp;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
+use tracing::{debug, info, warn};
+
+/// How often an unchanged bundle is signed again.
+const REFRESH: Duration = Duration::from_secs(60);
+/// Least time between two signatures that answer another companion's.
+const CONTEST: Duration = Duration::from_secs(5);
+/// A stored `seq` further ahead of the clock than this is of a clock that was wrong.
+const MOMENT: Duration = Duration::from_secs(1);
+/// The last `seq` in the state folder.
+const SEQ_FILE: &str = "envelope.seq";
+
+/// A signed bundle envelope.
+#[derive(Debug)]
+pub(crate) struct SignedEnvelope {
+    /// The compact JWS.
+    pub(crate) text: String,
+    /// Its `seq`.
+    pub(crate) seq: u64,
+    /// When it was signed.
+    pub(crate) iat: Timestamp,
+    /// The revision of its bundle set.
+    pub(crate) revision: Revision,
+}
+
+/// What the next `seq` is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum NextSeq {
+    /// This.
+    Sign(u64),
+    /// The clock has to pass the last one first.
+    Wait(Duration),
+    /// This; the last one cannot be right.
+    Reset(u64),
+}
+
+/// The clock in microseconds, strictly greater than the last `seq`, and never ahead of the clock.
+fn next_seq(last: Option<u64>, now: Timestamp) -> NextSeq {
+    let now = now.micros();
+    match last.map(|last| Duration::from_micros(last.saturating_sub(now))) {
+        _ if last.is_none_or(|last| last < now) => NextSeq::Sign(now),
+        Some(ahead) if ahead <= MOMENT => NextSeq::Wait(ahead + Duration::from_micros(1)),
+        _ => NextSeq::Reset(now),
+    }
+}
+
+/// Signs bundle envelopes.
+pub(crate) struct Signer {
+    key: EnvelopeKey,
+    target: String,
+    dev: bool,
+    seq_file: PathBuf,
+    last_seq: Option<u64>,
+}
+
+impl Signer {
+    /// A signer for one target, which goes on after the `seq` in the state folder. `dev`: of a dev trust domain.
+    pub(crate) fn new(key: EnvelopeKey, target: String, dev: bool, folder: &StateDir) -> Self {
+        let seq_file = folder.file(SEQ_FILE);
+        let stored = state::read(&seq_file).ok();
+        let last_seq = stored.as_ref().and_then(|text| text.trim().parse().ok());
+        if let (Some(text), None) = (stored, last_seq) {
+            warn!(file = %seq_file.display(), found = %crate::words::visible(&text), "ignored: not a number");
+        }
+        Self { key, target, dev, seq_file, last_seq }
+    }
+
+    /// Signs, or says how long the clock needs to pass the last `seq`.
+    fn sign(&mut self, bundles: &Bundles, now: Timestamp) -> Result<SignedEnvelope, Duration> {
+        let seq = match next_seq(self.last_seq, now) {
+            NextSeq::Sign(seq) => seq,
+            NextSeq::Wait(span) => return Err(span),
+            NextSeq::Reset(seq) => {
+                warn!(last = self.last_seq, now = seq, "the last `seq` is ahead of the clock: ignored");
+                seq
+            }
+        };
+        self.remember(seq);
+        let signing = Signing { target: &self.target, now, seq, dev: self.dev, kid: self.key.public().kid() };
+        let payload = ("trust_domains", bundles.json().clone().into());
+        let text = seal::<BundleSet>(&signing, payload, self.key.signing_key());
+        Ok(SignedEnvelope { text, seq, iat: now, revision: bundles.revision() })
+    }
+
+    fn remember(&mut self, seq: u64) {
+        self.last_seq = Some(seq);
+        // Losing it costs nothing while the clock is right, and waiting for the disk would hold up everybody.
+        if let Err(error) = state::write_unsynced(&self.seq_file, &format!("{seq}\n")) {
+            warn!(%error, "the last `seq` is not stored; the clock alone orders envelopes after a restart");
+        }
+    }
+}
+
+/// Why something may have to be signed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Trigger {
+    /// The identity source said something.
+    Changed,
+    /// A minute went by.
+    Refresh,
+    /// An Envoy has another companion's bundle.
+    Contest,
+}
+
+/// What is there to sign now, if anything.
+fn to_sign<'a>(trigger: Trigger, identity: &'a Identity, current: Option<&SignedEnvelope>) -> Option<&'a Arc<Bundles>> {
+    let bundles = identity.bundles.as_ref().filter(|bundles| identity.live && !bundles.is_empty())?;
+    let known = current.is_some_and(|current| current.revision == bundles.revision());
+    // An SVID was renewed, say.
+    (trigger != Trigger::Changed || !known).then_some(bundles)
+}
+
+/// Keeps the newest envelope current.
+pub(crate) struct Envelopes {
+    signer: Signer,
+    identity: watch::Receiver<Identity>,
+    contests: mpsc::Receiver<()>,
+    newest: watch::Sender<Option<Arc<SignedEnvelope>>>,
+    last_contest: Option<Instant>,
+}
+
+/// Where the newest envelope is found.
+pub(crate) type Newest = watch::Receiver<Option<Arc<SignedEnvelope>>>;
+
+impl Envelopes {
+    /// Signs a first envelope; with where the newest one is found, and where to say that an Envoy has another
+    /// companion's.
+    pub(crate) async fn start(signer: Signer, identity: watch::Receiver<Identity>) -> (Self, Newest, mpsc::Sender<()>) {
+        let (newest, receiver) = watch::channel(None);
+        let (contest, contests) = mpsc::channel(1);
+        let mut envelopes = Self { signer, identity, contests, newest, last_contest: None };
+        envelopes.act(Trigger::Changed).await;
+        (envelopes, receiver, contest)
+    }
+
+    /// Signs whenever there is a reason to.
+    pub(crate) async fn run(mut self) {
+        let mut refresh = tokio::time::interval_at(Instant::now() + REFRESH, REFRESH);
+        refresh.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            let trigger = tokio::select! {
+                changed = self.identity.changed() => match changed {
+                    Ok(()) => Trigger::Changed,
+                    Err(_) => return,
+                },
+                _ = refresh.tick() => Trigger::Refresh,
+                Some(()) = self.contests.recv() => Trigger::Contest,
+            };
+            if trigger != Trigger::Contest || self.may_contest() {
+                self.act(trigger).await;
+            }
+        }
+    }
+
+    /// Two companions that know different bundles must not outbid each other without pause.
+    fn may_contest(&mut self) -> bool {
+        let may = self.last_contest.is_none_or(|last| last.elapsed() >= CONTEST);
+        if may {
+            self.last_contest = Some(Instant::now());
+        }
+        may
+    }
+
+    async fn act(&mut self, trigger: Trigger) {
+        let identity = self.identity.borrow_and_update().clone();
+        let current = self.newest.borrow().clone();
+        let Some(bundles) = to_sign(trigger, &identity, current.as_deref()) else { return };
+        let envelope = match self.signer.sign(bundles, clock::now()) {
+            Ok(envelope) => envelope,
+            Err(wait) => {
+                tokio::time::sleep(wait).await;
+                // Whoever set the clock back further than that is answered by the next trigger.
+                let Ok(envelope) = self.signer.sign(bundles, clock::now()) else { return };
+                envelope
+            }
+        };
+        match current.is_some_and(|current| current.revision == envelope.revision) {
+            true => debug!(seq = envelope.seq, "trust bundle signed again"),
+            false => info!(seq = envelope.seq, revision = %envelope.revision, "new trust bundle signed"),
+        }
+        self.newest.send_replace(Some(Arc::new(envelope)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use scbte_core::envelope::{Envelope, Trust};
+    use scbte_core::signature::InModule;
+    use serde_json::{Map, json};
+
+    const NOW: Timestamp = Timestamp::from_secs(1_780_000_000);
+
+    fn bundles(json: serde_json::Value) -> Arc<Bundles> {
+        Arc::new(Bundles::new(json.as_object().cloned().unwrap_or_else(Map::new)).unwrap())
+    }
+
+    fn one() -> Arc<Bundles> {
+        bundles(json!({"cluster.local": {"keys": []}}))
+    }
+
+    fn signer(folder: &StateDir) -> (Signer, Trust) {
+        let (key, _) = EnvelopeKey::load_or_create(folder).unwrap();
+        let trust = Trust {
+            keys: vec![key.public().clone()],
+            target: "demo".into(),
+            allow_dev: true,
+            skew: Duration::from_secs(30),
+        };
+        (Signer::new(key, "demo".into(), true, folder), trust)
+    }
+
+    #[test]
+    fn seq_is_the_clock_and_grows() {
+        let now = NOW.micros();
+        for (last, expected) in [
+            (None, NextSeq::Sign(now)),
+            (Some(0), NextSeq::Sign(now)),
+            (Some(now - 1), NextSeq::Sign(now)),
+            (Some(now), NextSeq::Wait(Duration::from_micros(1))),
+            (Some(now + 999), NextSeq::Wait(Duration::from_micros(1000))),
+            (Some(now + 1_000_000), NextSeq::Wait(Duration::from_micros(1_000_001))),
+            (Some(now + 1_000_001), NextSeq::Reset(now)),
+            (Some(u64::MAX), NextSeq::Reset(now)),
+        ] {
+            assert_eq!(next_seq(last, NOW), expected, "{last:?}");
+        }
+    }
+
+    #[test]
+    fn an_envelope_is_one_that_the_filter_takes() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = StateDir::create(root.path()).unwrap();
+        let (mut signer, trust) = signer(&folder);
+        let signed = signer.sign(&one(), NOW).unwrap();
+        let opened: Envelope<BundleSet> = Envelope::open(&signed.text, &trust, &InModule, NOW).unwrap();
+        assert_eq!((opened.seq, opened.iat, opened.revision()), (signed.seq, NOW, signed.revision));
+        let strict = Trust { allow_dev: false, ..trust };
+        assert!(Envelope::<BundleSet>::open(&signed.text, &strict, &InModule, NOW).is_err(), "dev is marked");
+    }
+
+    #[test]
+    fn seq_goes_on_after_a_restart_and_survives_a_lost_file() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = StateDir::create(root.path()).unwrap();
+        let first = signer(&folder).0.sign(&one(), NOW).unwrap();
+        assert_eq!(state::read(&folder.file(SEQ_FILE)).unwrap().trim(), first.seq.to_string());
+
+        assert_eq!(signer(&folder).0.sign(&one(), NOW).unwrap_err(), Duration::from_micros(1));
+        let later = NOW.plus(Duration::from_micros(1));
+        assert_eq!(signer(&folder).0.sign(&one(), later).unwrap().seq, first.seq + 1);
+
+        for text in ["garbage", "", "99999999999999999999", &u64::MAX.to_string()] {
+            state::write_unsynced(&folder.file(SEQ_FILE), text).unwrap();
+            assert_eq!(signer(&folder).0.sign(&one(), NOW).unwrap().seq, NOW.micros(), "{text}");
+        }
+        state::remove(&folder.file(SEQ_FILE)).unwrap();
+        assert_eq!(signer(&folder).0.sign(&one(), NOW).unwrap().seq, NOW.micros());
+    }
+
+    #[test]
+    fn only_what_is_live_and_not_empty_is_signed() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = StateDir::create(root.path()).unwrap();
+        let same = signer(&folder).0.sign(&one(), NOW).unwrap();
+        let other = bundles(json!({"other": {"keys": []}}));
+        use Trigger::{Changed, Contest, Refresh};
+        for (name, trigger, bundles, live, current, signs) in [
+            ("first", Changed, Some(one()), true, None, true),
+            ("another bundle", Changed, Some(other), true, Some(&same), true),
+            ("another SVID", Changed, Some(one()), true, Some(&same), false),
+            ("a minute", Refresh, Some(one()), true, Some(&same), true),
+            ("a contest", Contest, Some(one()), true, Some(&same), true),
+            ("a minute, dead", Refresh, Some(one()), false, Some(&same), false),
+            ("a contest, dead", Contest, Some(one()), false, Some(&same), false),
+            ("a change, dead", Changed, Some(one()), false, None, false),
+            ("an empty set", Changed, Some(bundles(json!({}))), true, None, false),
+            ("nothing yet", Refresh, None, true, None, false),
+        ] {
+            let identity = Identity { svid: None, bundles, live };
+            assert_eq!(to_sign(trigger, &identity, current).is_some(), signs, "{name}");
+        }
+    }
+}

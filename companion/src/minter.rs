@@ -1,0 +1,300 @@
+//! Minting: a token signed with the SVID's own key, for at most five minutes and never longer than its chain lives.
+//!
+//! Nothing is minted that the own bundle would not accept: an SVID that nobody vouches for any more, or one with less
+//! than ten seconds to live, gives an error instead of a token that fails elsewhere.
+
+use crate::identity::{Bundles, Identity, Svid};
+use crate::token_request::{Binding, TokenRequest};
+use scbte_core::base64;
+use scbte_core::chain::{self, ChainError, ValidChain};
+use scbte_core::context::Context;
+use scbte_core::signature::InModule;
+use scbte_core::spiffe_id::SpiffeId;
+use scbte_core::time::Timestamp;
+use scbte_core::token::{self, TokenRules};
+use serde_json::{Map, Value};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// How long a token lives, if its chain lives as long.
+pub(crate) const TOKEN_LIFETIME: Duration = Duration::from_secs(300);
+/// A token with less than this to live would be refused on arrival.
+const LEAST_LIFETIME: Duration = Duration::from_secs(10);
+
+/// Why no token is minted.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum MintError {
+    /// There is no SVID, now or yet.
+    #[error("there is no SVID to mint with")]
+    NoSvid,
+    /// There is no trust bundle to check it against.
+    #[error("there is no trust bundle to check the SVID against")]
+    NoBundle,
+    /// The SVID is not valid by the own bundle.
+    #[error("the SVID is not valid: {0}")]
+    Chain(#[from] ChainError),
+    /// The SVID or an authority above it is about to expire.
+    #[error("the SVID's chain ends in {left} s, a token needs {needed} s", needed = LEAST_LIFETIME.as_secs())]
+    ChainEnds {
+        /// Seconds left.
+        left: u64,
+    },
+    /// No randomness.
+    #[error("the system gives no randomness: {0}")]
+    Randomness(#[from] getrandom::Error),
+    /// Services would refuse it for its size.
+    #[error("the token would have {found} bytes, services take {limit} by default; ask for a shorter `aud` or `path`")]
+    TooLarge {
+        /// Bytes it would have.
+        found: usize,
+        /// Bytes that are taken.
+        limit: usize,
+    },
+}
+
+/// A minted token. Its text is a credential: it must not get into a log.
+pub(crate) struct Minted {
+    /// The token.
+    pub(crate) token: String,
+    /// When it expires, seconds since the epoch.
+    pub(crate) exp: u64,
+}
+
+/// Mints with whatever the identity source says at the moment.
+pub(crate) struct Minter {
+    identity: watch::Receiver<Identity>,
+    checked: Mutex<Option<Checked>>,
+}
+
+/// A chain that was valid, for as long as SVID and bundles are the same.
+struct Checked {
+    svid: Arc<Svid>,
+    bundles: Arc<Bundles>,
+    chain: ValidChain,
+}
+
+impl Minter {
+    /// A minter for an identity source.
+    pub(crate) fn new(identity: watch::Receiver<Identity>) -> Self {
+        Self { identity, checked: Mutex::new(None) }
+    }
+
+    /// Mints a token.
+    pub(crate) fn mint(&self, request: &TokenRequest, now: Timestamp) -> Result<Minted, MintError> {
+        let Identity { svid, bundles, .. } = self.identity.borrow().clone();
+        let svid = svid.ok_or(MintError::NoSvid)?;
+        let bundles = bundles.ok_or(MintError::NoBundle)?;
+        let exp = expiry(self.check(&svid, &bundles, now)?, now)?;
+        let claims = claims(&Wanted {
+            sub: svid.id(),
+            aud: request.aud.as_str().into(),
+            ctx: &request.ctx,
+            iat: now.secs(),
+            exp,
+            jti: &new_jti()?,
+            binding: &request.binding,
+        });
+        let token = token::sign::token(&claims, svid.chain(), svid.kid(), svid.key());
+        check_size(&token)?;
+        Ok(Minted { token, exp })
+    }
+
+    /// Until when the SVID's chain is valid by the own bundle.
+    pub(crate) fn check(
+        &self,
+        svid: &Arc<Svid>,
+        bundles: &Arc<Bundles>,
+        now: Timestamp,
+    ) -> Result<Timestamp, MintError> {
+        let mut checked = self.checked.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = checked.as_ref().filter(|known| known.is_of(svid, bundles) && now <= known.chain.not_after);
+        if let Some(known) = known {
+            return Ok(known.chain.not_after);
+        }
+        let chain = chain::validate(svid.chain(), bundles.set(), &InModule, now, TokenRules::default().clock_skew)?;
+        let not_after = chain.not_after;
+        *checked = Some(Checked { svid: Arc::clone(svid), bundles: Arc::clone(bundles), chain });
+        Ok(not_after)
+    }
+}
+
+impl Checked {
+    fn is_of(&self, svid: &Arc<Svid>, bundles: &Arc<Bundles>) -> bool {
+        Arc::ptr_eq(&self.svid, svid) && Arc::ptr_eq(&self.bundles, bundles)
+    }
+}
+
+/// min(now + 300 s, the chain's end), if enough of it is left.
+fn expiry(chain_ends: Timestamp, now: Timestamp) -> Result<u64, MintError> {
+    let left = chain_ends.secs().saturating_sub(now.secs());
+    if left < LEAST_LIFETIME.as_secs() {
+        return Err(MintError::ChainEnds { left });
+    }
+    Ok(now.secs() + left.min(TOKEN_LIFETIME.as_secs()))
+}
+
+fn check_size(token: &str) -> Result<(), MintError> {
+    let limit = TokenRules::default().max_size;
+    match token.len() {
+        found if found > limit => Err(MintError::TooLarge { found, limit }),
+        _ => Ok(()),
+    }
+}
+
+/// A token's ID: 128 random bits.
+pub(crate) fn new_jti() -> Result<String, getrandom::Error> {
+    let mut bits = [0; 16];
+    getrandom::fill(&mut bits)?;
+    Ok(base64::encode_url(bits))
+}
+
+/// What goes into a token.
+pub(crate) struct Wanted<'a> {
+    /// The caller.
+    pub(crate) sub: &'a SpiffeId,
+    /// The service or services: a string, or an array of strings.
+    pub(crate) aud: Value,
+    /// The operation.
+    pub(crate) ctx: &'a Context,
+    /// Minted at, seconds since the epoch.
+    pub(crate) iat: u64,
+    /// Expires at, seconds since the epoch.
+    pub(crate) exp: u64,
+    /// The token's ID.
+    pub(crate) jti: &'a str,
+    /// The request it is bound to.
+    pub(crate) binding: &'a Binding,
+}
+
+/// The claims of a token.
+pub(crate) fn claims(wanted: &Wanted<'_>) -> Map<String, Value> {
+    let mut claims = Map::new();
+    claims.insert("sub".into(), wanted.sub.as_str().into());
+    claims.insert("aud".into(), wanted.aud.clone());
+    claims.insert("ctx".into(), wanted.ctx.as_str().into());
+    claims.insert("iat".into(), wanted.iat.into());
+    claims.insert("exp".into(), wanted.exp.into());
+    claims.insert("jti".into(), wanted.jti.into());
+    for (name, value) in [("htm", wanted.binding.method()), ("htp", wanted.binding.path())] {
+        if let Some(value) = value {
+            claims.insert(name.into(), value.into());
+        }
+    }
+    claims
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dev_ca::{self, Authority};
+    use scbte_core::audience::Audience;
+    use scbte_core::cache::CacheSecret;
+    use scbte_core::spiffe_id::TrustDomain;
+    use scbte_core::verify::{Request, Verifier};
+
+    const NOW: Timestamp = Timestamp::from_secs(1_780_000_000);
+
+    fn later(seconds: u64) -> Timestamp {
+        NOW.plus(Duration::from_secs(seconds))
+    }
+
+    fn authority() -> Authority {
+        Authority::generate(&TrustDomain::parse("cluster.local").unwrap(), NOW).unwrap()
+    }
+
+    fn bundles(authorities: &[&Authority]) -> Option<Arc<Bundles>> {
+        let certificates: Vec<_> = authorities.iter().map(|authority| authority.certificate().clone()).collect();
+        let bundle = dev_ca::spiffe_bundle(&certificates).unwrap();
+        Some(Arc::new(Bundles::new(Map::from_iter([("cluster.local".to_owned(), bundle)])).unwrap()))
+    }
+
+    fn svid(authority: &Authority, lifetime: u64) -> Option<Arc<Svid>> {
+        let id = SpiffeId::parse("spiffe://cluster.local/ns/production/sa/api-gateway").unwrap();
+        Some(Arc::new(authority.issue(&id, NOW, Duration::from_secs(lifetime)).unwrap()))
+    }
+
+    fn request(body: &str) -> TokenRequest {
+        TokenRequest::parse(body.as_bytes()).unwrap()
+    }
+
+    fn plain() -> TokenRequest {
+        request(r#"{"aud":"api","ctx":"read:users"}"#)
+    }
+
+    fn minter(svid: Option<Arc<Svid>>, bundles: Option<Arc<Bundles>>) -> (watch::Sender<Identity>, Minter) {
+        let (sender, identity) = watch::channel(Identity { svid, bundles, live: true });
+        (sender, Minter::new(identity))
+    }
+
+    #[test]
+    fn a_minted_token_is_admitted_and_no_two_share_an_id() {
+        let ca = authority();
+        let (_identity, minter) = minter(svid(&ca, 3600), bundles(&[&ca]));
+        let bound = request(r#"{"aud":"api","ctx":"read:users","method":"GET","path":"/api/v1/users"}"#);
+        let (first, second) = (minter.mint(&bound, NOW).unwrap(), minter.mint(&bound, NOW).unwrap());
+        assert_eq!(first.exp, NOW.secs() + 300);
+
+        let rules = TokenRules { require_binding: true, ..TokenRules::default() };
+        let audiences = vec![Audience::parse("api").unwrap()];
+        let mut verifier = Verifier::new(rules, audiences, &InModule, CacheSecret::new([7; 16]));
+        let mut jti = |minted: &Minted| {
+            let facts = Request { method: "GET", path: "/api/v1/users", peer: None };
+            let caller = verifier.verify(&minted.token, &facts, bundles(&[&ca]).unwrap().set(), NOW).unwrap();
+            assert_eq!(caller.claims().sub.as_str(), "spiffe://cluster.local/ns/production/sa/api-gateway");
+            assert_eq!(caller.claims().ctx.as_str(), "read:users");
+            caller.claims().jti.clone()
+        };
+        let (first, second) = (jti(&first), jti(&second));
+        assert_ne!(first, second);
+        assert_eq!(base64::decode_url(&first).unwrap().len(), 16);
+    }
+
+    #[test]
+    fn a_token_never_outlives_its_chain() {
+        let ca = authority();
+        // (the leaf's lifetime, when it is minted, what is left to the token)
+        for (lifetime, at, expected) in [
+            (3600, 0, Some(300)),
+            (3600, 3300, Some(300)),
+            (3600, 3301, Some(299)),
+            (100, 90, Some(10)),
+            (100, 91, None),
+            (100, 100, None),
+        ] {
+            let (_identity, minter) = minter(svid(&ca, lifetime), bundles(&[&ca]));
+            let minted = minter.mint(&plain(), later(at)).map(|minted| minted.exp - later(at).secs());
+            match (minted, expected) {
+                (Ok(left), Some(expected)) => assert_eq!(left, expected, "{lifetime} {at}"),
+                (Err(MintError::ChainEnds { .. }), None) => {}
+                (result, _) => panic!("{lifetime} {at}: {result:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn what_the_own_bundle_does_not_accept_is_not_minted() {
+        let (ca, other) = (authority(), authority());
+        let (none, no_bundle) = (minter(None, bundles(&[&ca])), minter(svid(&ca, 60), None));
+        assert!(matches!(none.1.mint(&plain(), NOW), Err(MintError::NoSvid)));
+        assert!(matches!(no_bundle.1.mint(&plain(), NOW), Err(MintError::NoBundle)));
+        let (_identity, expired) = minter(svid(&ca, 60), bundles(&[&ca]));
+        assert!(matches!(expired.mint(&plain(), later(61)), Err(MintError::Chain(_))));
+
+        // The check is remembered, but not beyond a change.
+        let good = svid(&ca, 3600);
+        let (identity, minter) = minter(good.clone(), bundles(&[&ca]));
+        assert!(minter.mint(&plain(), NOW).is_ok());
+        identity.send_replace(Identity { svid: good, bundles: bundles(&[&other]), live: true });
+        assert!(matches!(minter.mint(&plain(), NOW), Err(MintError::Chain(_))));
+    }
+
+    #[test]
+    fn a_token_that_services_would_refuse_for_its_size_is_not_minted() {
+        let ca = authority();
+        let (_identity, minter) = minter(svid(&ca, 3600), bundles(&[&ca]));
+        let path = "/a".repeat(4000);
+        let long = request(&format!(r#"{{"aud":"api","ctx":"read:users","path":"{path}"}}"#));
+        assert!(matches!(minter.mint(&long, NOW), Err(MintError::TooLarge { .. })));
+    }
+}

@@ -1,0 +1,229 @@
+//! Keeps one Envoy's trust bundle current, level-triggered: every second, and at once when a bundle was signed, it looks
+//! at what the Envoy has and does what brings it closer. Each Envoy has a task of its own; none waits for another.
+
+use crate::control_client::{ControlClient, ControlError, TargetStatus};
+use crate::envelopes::{Newest, SignedEnvelope};
+use crate::identity::Identity;
+use crate::metrics::{Metrics, PushResult};
+use axum::http::StatusCode;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
+use tracing::{debug, info, warn};
+
+/// How often an Envoy is looked at.
+const PERIOD: Duration = Duration::from_secs(1);
+/// How long an envelope that was refused is not offered again, and least time between two contests.
+const PAUSE: Duration = Duration::from_secs(5);
+
+/// What to do about an Envoy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    /// It has what it should have.
+    Nothing,
+    /// It is behind.
+    Push,
+    /// It has another companion's bundle, and ours is alive: sign a newer one.
+    Contest,
+    /// It has another companion's bundle, and ours is stale: that one knows better.
+    Yield,
+}
+
+/// Compares what an Envoy has with our newest envelope.
+fn next_step(own: &SignedEnvelope, theirs: &TargetStatus, live: bool) -> Step {
+    let same = theirs.revision.as_deref() == Some(own.revision.to_string().as_str());
+    match theirs.seq {
+        Some(seq) if seq >= own.seq && same => Step::Nothing,
+        Some(seq) if seq >= own.seq && live => Step::Contest,
+        Some(seq) if seq >= own.seq => Step::Yield,
+        _ => Step::Push,
+    }
+}
+
+/// How it stands with an Envoy.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) enum TargetState {
+    /// Nothing was signed yet.
+    #[default]
+    Waiting,
+    /// It has the newest trust bundle.
+    InSync,
+    /// It has another companion's trust bundle.
+    Contested,
+    /// It does not answer.
+    Away(String),
+    /// It refuses the envelope.
+    Refuses(String),
+}
+
+impl TargetState {
+    /// A word for it.
+    pub(crate) fn label(&self) -> &'static str {
+        match self {
+            Self::Waiting => "waiting",
+            Self::InSync => "in_sync",
+            Self::Contested => "contested",
+            Self::Away(_) => "away",
+            Self::Refuses(_) => "refuses",
+        }
+    }
+
+    /// What exactly is wrong, if something is.
+    pub(crate) fn detail(&self) -> Option<&str> {
+        match self {
+            Self::Away(detail) | Self::Refuses(detail) => Some(detail),
+            Self::Waiting | Self::InSync | Self::Contested => None,
+        }
+    }
+}
+
+/// Looks after one Envoy.
+pub(crate) struct Reconciler {
+    client: ControlClient,
+    newest: Newest,
+    identity: watch::Receiver<Identity>,
+    contest: mpsc::Sender<()>,
+    metrics: Arc<Metrics>,
+    state: watch::Sender<TargetState>,
+    refused: Option<(u64, Instant)>,
+    last_contest: Option<Instant>,
+}
+
+/// What all reconcilers share.
+#[derive(Clone)]
+pub(crate) struct Shared {
+    /// Where the newest envelope is found.
+    pub(crate) newest: Newest,
+    /// Whether the identity source is alive.
+    pub(crate) identity: watch::Receiver<Identity>,
+    /// Where to say that an Envoy has another companion's bundle.
+    pub(crate) contest: mpsc::Sender<()>,
+    /// Counts.
+    pub(crate) metrics: Arc<Metrics>,
+}
+
+impl Reconciler {
+    /// A reconciler, and where to see how it stands.
+    pub(crate) fn new(client: ControlClient, shared: Shared) -> (Self, watch::Receiver<TargetState>) {
+        let Shared { newest, identity, contest, metrics } = shared;
+        let (state, receiver) = watch::channel(TargetState::Waiting);
+        (Self { client, newest, identity, contest, metrics, state, refused: None, last_contest: None }, receiver)
+    }
+
+    /// Goes on until nobody signs any more.
+    pub(crate) async fn run(mut self) {
+        loop {
+            let newest = self.newest.borrow_and_update().clone();
+            if let Some(envelope) = newest {
+                let state = self.reconcile(&envelope).await;
+                self.tell(state);
+            }
+            tokio::select! {
+                () = tokio::time::sleep(PERIOD) => {}
+                changed = self.newest.changed() => if changed.is_err() { return },
+            }
+        }
+    }
+
+    async fn reconcile(&mut self, envelope: &SignedEnvelope) -> TargetState {
+        let theirs = match self.client.status().await {
+            Ok(theirs) => theirs,
+            Err(error) => return away(&error),
+        };
+        let live = self.identity.borrow().live;
+        match next_step(envelope, &theirs, live) {
+            Step::Nothing => TargetState::InSync,
+            Step::Push => self.push(envelope).await,
+            Step::Contest => {
+                self.contest();
+                TargetState::Contested
+            }
+            Step::Yield => TargetState::Contested,
+        }
+    }
+
+    async fn push(&mut self, envelope: &SignedEnvelope) -> TargetState {
+        // An Envoy that refused an envelope will refuse it again: once a second would be noise. One whose VM is just
+        // reloading answers 503 and is asked again at once.
+        if self.refused.is_some_and(|(seq, at)| seq == envelope.seq && at.elapsed() < PAUSE) {
+            return self.state.borrow().clone();
+        }
+        self.refused = None;
+        let (result, state) = match self.client.put_bundle(&envelope.text).await {
+            Ok(()) => (PushResult::Ok, TargetState::InSync),
+            Err(error @ ControlError::Refused { status, .. }) => {
+                self.refused = status.is_client_error().then(|| (envelope.seq, Instant::now()));
+                let conflict = status == StatusCode::CONFLICT;
+                let result = if conflict { PushResult::Conflict } else { PushResult::Refused };
+                (result, TargetState::Refuses(error.to_string()))
+            }
+            Err(error) => (PushResult::Unreachable, away(&error)),
+        };
+        self.metrics.push(result);
+        debug!(target = %self.client.endpoint(), seq = envelope.seq, ?result, "trust bundle pushed");
+        state
+    }
+
+    fn contest(&mut self) {
+        if self.last_contest.is_some_and(|last| last.elapsed() < PAUSE) {
+            return;
+        }
+        self.last_contest = Some(Instant::now());
+        self.metrics.bundle_conflicts.inc();
+        // When one is waiting already, that one will do.
+        let _ = self.contest.try_send(());
+    }
+
+    /// Logs a state once, when it begins.
+    fn tell(&self, state: TargetState) {
+        let was = self.state.send_replace(state.clone());
+        if was.label() == state.label() {
+            return;
+        }
+        let envoy = self.client.endpoint();
+        match &state {
+            TargetState::Waiting => {}
+            TargetState::InSync => info!(%envoy, "Envoy has the newest trust bundle"),
+            TargetState::Contested => warn!(%envoy, "Envoy has another companion's trust bundle"),
+            TargetState::Away(why) => warn!(%envoy, %why, "Envoy does not answer; trying every second"),
+            TargetState::Refuses(why) => warn!(%envoy, %why, "Envoy refuses the trust bundle"),
+        }
+    }
+}
+
+fn away(error: &ControlError) -> TargetState {
+    TargetState::Away(error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use scbte_core::bundle::Revision;
+    use scbte_core::time::Timestamp;
+
+    #[test]
+    fn what_is_done_about_an_envoy() {
+        let revision = Revision::of(&serde_json::json!({"a": 1})).unwrap();
+        let own = SignedEnvelope { text: String::new(), seq: 100, iat: Timestamp::default(), revision };
+        let (same, other) = (Some(revision.to_string()), Some("other".to_owned()));
+        for (name, seq, revision, live, expected) in [
+            ("has nothing", None, &None, true, Step::Push),
+            ("has nothing, we are stale", None, &None, false, Step::Push),
+            ("behind, same bundle", Some(99), &same, true, Step::Push),
+            ("behind, other bundle", Some(99), &other, true, Step::Push),
+            ("behind, we are stale", Some(99), &other, false, Step::Push),
+            ("has ours", Some(100), &same, true, Step::Nothing),
+            ("ahead, same bundle", Some(101), &same, true, Step::Nothing),
+            ("ahead, same bundle, we are stale", Some(101), &same, false, Step::Nothing),
+            ("ahead, other bundle", Some(101), &other, true, Step::Contest),
+            ("far ahead, other bundle", Some(u64::MAX), &other, true, Step::Contest),
+            ("as new, other bundle", Some(100), &other, true, Step::Contest),
+            ("ahead, no revision", Some(101), &None, true, Step::Contest),
+            ("ahead, other bundle, we are stale", Some(101), &other, false, Step::Yield),
+        ] {
+            let theirs = TargetStatus { seq, revision: revision.clone() };
+            assert_eq!(next_step(&own, &theirs, live), expected, "{name}");
+        }
+    }
+}

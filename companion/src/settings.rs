@@ -1,0 +1,342 @@
+//! The settings of `scbte run`: flags, then environment variables, then a TOML file, then defaults; checked once.
+
+use crate::guards::GuardRules;
+use crate::http_client::{Endpoint, NotAnEndpoint};
+use crate::listen::{ListenAddress, NotAnAddress};
+use crate::logging::{LogFormat, LogLevel};
+use crate::state::{self, StateError};
+use axum::http::HeaderName;
+use scbte_core::spiffe_id::{SpiffeId, SpiffeIdError, TrustDomain};
+use serde::Deserialize;
+use std::path::{Path, PathBuf};
+
+/// Where the token API listens.
+const TOKEN_LISTEN: &str = "127.0.0.1:8090";
+/// Where the admin API listens.
+const ADMIN_LISTEN: &str = "127.0.0.1:8091";
+
+/// Settings as they are given; nothing is checked yet. In the TOML file they have the same names with `_`.
+#[derive(Clone, Debug, Default, clap::Args, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct RawSettings {
+    /// TOML file with these settings; flags and variables override it
+    #[arg(long, env = "SCBTE_CONFIG", hide_env_values = true, value_name = "FILE")]
+    #[serde(skip)]
+    pub(crate) config: Option<PathBuf>,
+
+    /// Take the identity from an embedded CA for this trust domain. For trying things on one machine, NOT for production
+    #[arg(long, env = "SCBTE_DEV_TRUST_DOMAIN", hide_env_values = true, value_name = "NAME")]
+    pub(crate) dev_trust_domain: Option<String>,
+
+    /// With --dev-trust-domain: the identity to mint as, such as spiffe://cluster.local/ns/production/sa/api-gateway
+    #[arg(long, env = "SCBTE_SPIFFE_ID", hide_env_values = true, value_name = "ID")]
+    pub(crate) spiffe_id: Option<String>,
+
+    /// Folder for keys and state, made with mode 0700 if missing
+    #[arg(long, env = "SCBTE_STATE_DIR", hide_env_values = true, value_name = "DIR")]
+    pub(crate) state_dir: Option<PathBuf>,
+
+    /// Private JWK that signs envelopes, mode 0600 [default: envelope.jwk in the state folder, made if missing]
+    #[arg(long, env = "SCBTE_ENVELOPE_KEY", hide_env_values = true, value_name = "FILE")]
+    pub(crate) envelope_key: Option<PathBuf>,
+
+    /// Whom envelopes are for: the filters' trust.target
+    #[arg(long, env = "SCBTE_TARGET", hide_env_values = true, value_name = "NAME")]
+    pub(crate) target: Option<String>,
+
+    /// Control API of an Envoy to keep current, http://HOST:PORT or unix:///path; repeat for several
+    #[arg(long, env = "SCBTE_PUSH", hide_env_values = true, value_name = "ENDPOINT", value_delimiter = ',')]
+    pub(crate) push: Vec<String>,
+
+    /// Token API, IP:PORT or unix:///path (mode 0600) [default: 127.0.0.1:8090]
+    #[arg(long, env = "SCBTE_TOKEN_LISTEN", hide_env_values = true, value_name = "ADDRESS")]
+    pub(crate) token_listen: Option<String>,
+
+    /// Allow a token API that other machines can reach: whoever reaches it gets tokens
+    #[arg(long, env = "SCBTE_TOKEN_LISTEN_PUBLIC", hide_env_values = true, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
+    pub(crate) token_listen_public: Option<bool>,
+
+    /// Another name that the Host header of token requests may have; repeat for several
+    #[arg(long, env = "SCBTE_TOKEN_HOST", hide_env_values = true, value_name = "NAME", value_delimiter = ',')]
+    pub(crate) token_host: Vec<String>,
+
+    /// Refuse token requests without this header
+    #[arg(long, env = "SCBTE_REQUIRE_HEADER", hide_env_values = true, value_name = "NAME")]
+    pub(crate) require_header: Option<String>,
+
+    /// Admin API: health, readiness, metrics, envelopes [default: 127.0.0.1:8091]
+    #[arg(long, env = "SCBTE_ADMIN_LISTEN", hide_env_values = true, value_name = "ADDRESS")]
+    pub(crate) admin_listen: Option<String>,
+
+    /// How log lines look [default: text]
+    #[arg(long, env = "SCBTE_LOG_FORMAT", hide_env_values = true, value_enum)]
+    pub(crate) log_format: Option<LogFormat>,
+
+    /// How much is logged [default: info]
+    #[arg(long, env = "SCBTE_LOG_LEVEL", hide_env_values = true, value_enum)]
+    pub(crate) log_level: Option<LogLevel>,
+}
+
+/// Why settings are refused.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SettingsError {
+    /// The TOML file cannot be read.
+    #[error(transparent)]
+    File(#[from] StateError),
+    /// The TOML file does not parse.
+    #[error("`{path}`: {error}", path = path.display())]
+    Toml {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong, with its place.
+        error: Box<toml::de::Error>,
+    },
+    /// Something that must be given is not.
+    #[error("`{flag}` is missing: {why}")]
+    Missing {
+        /// The flag.
+        flag: &'static str,
+        /// What it is for.
+        why: &'static str,
+    },
+    /// No SPIFFE ID or trust domain.
+    #[error("`{flag}`: {error}")]
+    Spiffe {
+        /// The flag.
+        flag: &'static str,
+        /// What is wrong.
+        error: SpiffeIdError,
+    },
+    /// An identity of another trust domain.
+    #[error("`--spiffe-id` `{id}` is not of `--dev-trust-domain` `{trust_domain}`")]
+    ForeignId {
+        /// The ID.
+        id: SpiffeId,
+        /// The trust domain.
+        trust_domain: TrustDomain,
+    },
+    /// No target.
+    #[error("`--target` must have 1 to 128 bytes of `A-Z a-z 0-9 . _ / -`, found `{0}`")]
+    Target(String),
+    /// No address to listen on.
+    #[error("`{flag}`: {error}")]
+    Listen {
+        /// The flag.
+        flag: &'static str,
+        /// What is wrong.
+        error: NotAnAddress,
+    },
+    /// No endpoint to push to.
+    #[error("`--push`: {0}")]
+    Push(#[from] NotAnEndpoint),
+    /// A token API that other machines reach.
+    #[error(
+        "`--token-listen` {0} can be reached by other machines, and whoever reaches it gets tokens; if that is meant, add `--token-listen-public`"
+    )]
+    Public(ListenAddress),
+    /// No header name.
+    #[error("`--require-header`: `{0}` is no header name")]
+    Header(String),
+}
+
+/// The checked settings of `scbte run`.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    /// The identity to mint as, of the embedded dev trust domain.
+    pub(crate) dev_identity: SpiffeId,
+    /// The state folder.
+    pub(crate) state_dir: PathBuf,
+    /// The envelope key, when it is not the state folder's.
+    pub(crate) envelope_key: Option<PathBuf>,
+    /// Whom envelopes are for.
+    pub(crate) target: String,
+    /// The Envoys to keep current.
+    pub(crate) push: Vec<Endpoint>,
+    /// Where the token API listens.
+    pub(crate) token_listen: ListenAddress,
+    /// What is demanded of token requests.
+    pub(crate) guards: GuardRules,
+    /// Where the admin API listens.
+    pub(crate) admin_listen: ListenAddress,
+    /// How log lines look.
+    pub(crate) log_format: LogFormat,
+    /// How much is logged.
+    pub(crate) log_level: LogLevel,
+}
+
+impl RawSettings {
+    /// Adds the TOML file, if one is named, and checks everything.
+    pub(crate) fn check(self) -> Result<Settings, SettingsError> {
+        let file = self.config.as_deref().map(read_file).transpose()?.unwrap_or_default();
+        self.or(file).check_all()
+    }
+
+    /// These settings, and for those that are not given the others.
+    fn or(self, other: Self) -> Self {
+        let first = |one: Vec<String>, two| if one.is_empty() { two } else { one };
+        Self {
+            config: self.config,
+            dev_trust_domain: self.dev_trust_domain.or(other.dev_trust_domain),
+            spiffe_id: self.spiffe_id.or(other.spiffe_id),
+            state_dir: self.state_dir.or(other.state_dir),
+            envelope_key: self.envelope_key.or(other.envelope_key),
+            target: self.target.or(other.target),
+            push: first(self.push, other.push),
+            token_listen: self.token_listen.or(other.token_listen),
+            token_listen_public: self.token_listen_public.or(other.token_listen_public),
+            token_host: first(self.token_host, other.token_host),
+            require_header: self.require_header.or(other.require_header),
+            admin_listen: self.admin_listen.or(other.admin_listen),
+            log_format: self.log_format.or(other.log_format),
+            log_level: self.log_level.or(other.log_level),
+        }
+    }
+
+    fn check_all(self) -> Result<Settings, SettingsError> {
+        let token_listen = listen("--token-listen", self.token_listen.as_deref(), TOKEN_LISTEN)?;
+        if token_listen.is_public() && self.token_listen_public != Some(true) {
+            return Err(SettingsError::Public(token_listen));
+        }
+        Ok(Settings {
+            dev_identity: dev_identity(self.dev_trust_domain.as_deref(), self.spiffe_id.as_deref())?,
+            state_dir: self.state_dir.ok_or(missing("--state-dir", "where keys and state are kept"))?,
+            envelope_key: self.envelope_key,
+            target: target(self.target)?,
+            push: self.push.iter().map(|text| text.parse()).collect::<Result<_, _>>()?,
+            token_listen,
+            guards: GuardRules {
+                hosts: self.token_host.iter().map(|name| name.to_ascii_lowercase()).collect(),
+                required_header: self.require_header.map(header_name).transpose()?,
+            },
+            admin_listen: listen("--admin-listen", self.admin_listen.as_deref(), ADMIN_LISTEN)?,
+            log_format: self.log_format.unwrap_or_default(),
+            log_level: self.log_level.unwrap_or_default(),
+        })
+    }
+}
+
+fn read_file(path: &Path) -> Result<RawSettings, SettingsError> {
+    let text = state::read(path)?;
+    let toml = |error| SettingsError::Toml { path: path.to_owned(), error: Box::new(error) };
+    toml::from_str(&text).map_err(toml)
+}
+
+fn missing(flag: &'static str, why: &'static str) -> SettingsError {
+    SettingsError::Missing { flag, why }
+}
+
+fn dev_identity(trust_domain: Option<&str>, id: Option<&str>) -> Result<SpiffeId, SettingsError> {
+    let why = "an identity source; the embedded CA of a dev trust domain is the only one so far";
+    let flag = "--dev-trust-domain";
+    let trust_domain = TrustDomain::parse(trust_domain.ok_or(missing(flag, why))?);
+    let trust_domain = trust_domain.map_err(|error| SettingsError::Spiffe { flag, error })?;
+    let flag = "--spiffe-id";
+    let id = SpiffeId::parse(id.ok_or(missing(flag, "the identity that tokens are minted as"))?);
+    let id = id.map_err(|error| SettingsError::Spiffe { flag, error })?;
+    match id.trust_domain() == &trust_domain {
+        true => Ok(id),
+        false => Err(SettingsError::ForeignId { id, trust_domain }),
+    }
+}
+
+/// It is compared with the filters' `trust.target`, whose rule this is.
+fn target(name: Option<String>) -> Result<String, SettingsError> {
+    let name = name.ok_or(missing("--target", "the `trust.target` of the filters that envelopes are for"))?;
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._/-".contains(&byte);
+    match (1..=128).contains(&name.len()) && name.bytes().all(allowed) {
+        true => Ok(name),
+        false => Err(SettingsError::Target(name)),
+    }
+}
+
+fn listen(flag: &'static str, given: Option<&str>, default: &str) -> Result<ListenAddress, SettingsError> {
+    given.unwrap_or(default).parse().map_err(|error| SettingsError::Listen { flag, error })
+}
+
+fn header_name(name: String) -> Result<HeaderName, SettingsError> {
+    name.parse().map_err(|_| SettingsError::Header(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MINIMAL: &str = r#"
+        dev_trust_domain = "cluster.local"
+        spiffe_id = "spiffe://cluster.local/a"
+        state_dir = "/tmp/state"
+        target = "demo"
+    "#;
+
+    fn with(lines: &str) -> Result<Settings, String> {
+        let raw: RawSettings = toml::from_str(&format!("{MINIMAL}\n{lines}")).map_err(|error| error.to_string())?;
+        raw.check().map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn the_defaults_are_those_of_the_design() {
+        let settings = with("").unwrap();
+        assert_eq!(settings.token_listen.to_string(), "127.0.0.1:8090");
+        assert_eq!(settings.admin_listen.to_string(), "127.0.0.1:8091");
+        assert_eq!((settings.log_format, settings.log_level), (LogFormat::Text, LogLevel::Info));
+        assert!(settings.push.is_empty() && settings.guards.required_header.is_none());
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        for (lines, part) in [
+            ("token_listen = \"0.0.0.0:8090\"", "`--token-listen-public`"),
+            ("token_listen = \"10.0.0.1:8090\"", "reached by other machines"),
+            ("token_listen = \"localhost\"", "`--token-listen`: expected `IP:PORT`"),
+            ("admin_listen = \"x\"", "`--admin-listen`: expected"),
+            ("push = [\"https://envoy\"]", "`--push`: expected `http://HOST:PORT`"),
+            ("require_header = \"a b\"", "`a b` is no header name"),
+            ("unknown = 1", "unknown field `unknown`"),
+            ("log_format = \"xml\"", "unknown variant `xml`"),
+        ] {
+            let error = with(lines).unwrap_err();
+            assert!(error.contains(part), "{lines}: {error}");
+        }
+        assert!(with("token_listen = \"0.0.0.0:8090\"\ntoken_listen_public = true").is_ok());
+        assert!(with("token_listen = \"unix:///run/scbte.sock\"").is_ok());
+        for (from, to, part) in [
+            ("dev_trust_domain = \"cluster.local\"", "", "`--dev-trust-domain` is missing"),
+            ("spiffe_id = \"spiffe://cluster.local/a\"", "", "`--spiffe-id` is missing"),
+            ("state_dir = \"/tmp/state\"", "", "`--state-dir` is missing"),
+            ("target = \"demo\"", "", "`--target` is missing"),
+            ("target = \"demo\"", "target = \"a b\"", "`--target` must have"),
+            ("cluster.local/a", "other/a", "is not of `--dev-trust-domain` `cluster.local`"),
+            ("spiffe://cluster.local/a", "spiffe://cluster.local", "`--spiffe-id`"),
+            ("\"cluster.local\"", "\"Cluster Local\"", "`--dev-trust-domain`"),
+        ] {
+            let raw: RawSettings = toml::from_str(&MINIMAL.replace(from, to)).unwrap();
+            let error = raw.check().unwrap_err().to_string();
+            assert!(error.contains(part), "{to}: {error}");
+        }
+    }
+
+    #[test]
+    fn flags_come_before_the_file() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("scbte.toml");
+        let text = format!("{MINIMAL}\npush = [\"http://a:1\"]\ntoken_listen_public = true\nlog_format = \"json\"");
+        std::fs::write(&path, text).unwrap();
+        let flags = RawSettings {
+            config: Some(path.clone()),
+            target: Some("production".into()),
+            push: vec!["http://b:2".into(), "unix:///c".into()],
+            ..RawSettings::default()
+        };
+        let settings = flags.check().unwrap();
+        assert_eq!(settings.target, "production");
+        assert_eq!(settings.push.iter().map(ToString::to_string).collect::<Vec<_>>(), ["http://b:2", "unix:///c"]);
+        assert_eq!(settings.log_format, LogFormat::Json);
+        assert_eq!(settings.dev_identity.as_str(), "spiffe://cluster.local/a");
+
+        std::fs::write(&path, "target = ").unwrap();
+        let broken = RawSettings { config: Some(path), ..RawSettings::default() };
+        assert!(broken.check().unwrap_err().to_string().contains("scbte.toml"));
+        let missing = RawSettings { config: Some("/nonexistent/scbte.toml".into()), ..RawSettings::default() };
+        assert!(missing.check().unwrap_err().to_string().contains("there is no"));
+    }
+}

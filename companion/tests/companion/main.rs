@@ -1,0 +1,10 @@
+//! The built `scbte`, from outside: its command line, its listeners, and what it does about Envoys.
+
+mod admin;
+mod cli;
+mod control;
+mod harness;
+mod push;
+mod render;
+mod rotation;
+mod tokens;
