@@ -1,0 +1,124 @@
+//! Pull: one fetch per interval however many workers there are, verified like a push, never in anybody's way.
+
+use crate::common::NOW;
+use crate::common::key::Key;
+use crate::common::scene::Scene;
+use crate::world::{Envelope, TARGET, Worker, data_config, denial, good_bundles, host};
+use scbte_host_tests::simulator::{Host, HttpAnswer, Level};
+use serde_json::{Value, json};
+
+fn config() -> Value {
+    let mut config = data_config();
+    config["trust"]["pull"] = json!({"cluster": "companion", "interval": "30s"});
+    config
+}
+
+fn with_cluster() -> Host {
+    let host = host();
+    host.add_cluster("companion");
+    host
+}
+
+/// The calls that the workers have under way: worker and token.
+fn calls(workers: &[Worker]) -> Vec<(usize, u32)> {
+    let of = |(number, worker): (usize, &Worker)| {
+        worker.vm.http_calls().iter().map(move |call| (number, call.token)).collect::<Vec<_>>()
+    };
+    workers.iter().enumerate().flat_map(of).collect()
+}
+
+#[test]
+fn one_worker_fetches_for_all() {
+    let host = with_cluster();
+    let mut workers: Vec<_> = (0..3).map(|_| Worker::start(&host, &config())).collect();
+    workers.iter_mut().for_each(|worker| worker.vm.tick_all().unwrap());
+    let under_way = calls(&workers);
+    assert_eq!(under_way.len(), 1, "{under_way:?}");
+    let (number, token) = under_way[0];
+    let call = workers[number].vm.http_calls().remove(0);
+    assert_eq!((call.headers.text(":path"), call.headers.text("if-none-match")), (Some("/v1/bundle"), None));
+    let answer = HttpAnswer::new(200).header("etag", "\"1\"").body(Envelope::at(NOW).bundles(good_bundles()));
+    workers[number].vm.answer(token, answer).unwrap();
+    for worker in &mut workers {
+        worker.vm.tick_all().unwrap();
+        assert_eq!(worker.play(&Scene::good()).status(), 200);
+    }
+    let mut fetches = 0;
+    for _ in 0..120 {
+        host.clock().advance(std::time::Duration::from_secs(1));
+        workers.iter_mut().for_each(|worker| worker.vm.tick_all().unwrap());
+        for (number, token) in calls(&workers) {
+            fetches += 1;
+            workers[number].vm.answer(token, HttpAnswer::new(304)).unwrap();
+        }
+    }
+    assert!((3..=6).contains(&fetches), "{fetches} fetches in 120 s at an interval of 30 s");
+}
+
+#[test]
+fn without_a_bundle_it_is_tried_each_second_whatever_goes_wrong() {
+    let host = host();
+    let mut worker = Worker::start(&host, &config());
+    worker.vm.tick_all().unwrap();
+    assert!(worker.vm.http_calls().is_empty());
+    assert!(host.log().contains(Level::Warn, "is there such a cluster?"));
+    assert_eq!(denial(&worker.play(&Scene::good())).0, 503);
+    host.add_cluster("companion");
+    for answer in [HttpAnswer::new(500), HttpAnswer::timeout(), HttpAnswer::new(200), HttpAnswer::new(200).body("junk")]
+    {
+        worker.second();
+        let call = worker.vm.http_calls().pop().expect("a call each second");
+        worker.vm.answer(call.token, answer).unwrap();
+        assert_eq!(denial(&worker.play(&Scene::good())).0, 503);
+    }
+    worker.second();
+    let call = worker.vm.http_calls().pop().unwrap();
+    let good = HttpAnswer::new(200).body(Envelope::at(NOW).bundles(good_bundles()));
+    worker.vm.answer(call.token, good).unwrap();
+    assert_eq!(worker.play(&Scene::good()).status(), 200);
+}
+
+#[test]
+fn an_unknown_authority_fetches_early() {
+    let host = with_cluster();
+    let mut worker = Worker::start(&host, &config());
+    worker.vm.tick_all().unwrap();
+    let call = worker.vm.http_calls().pop().unwrap();
+    let answer = HttpAnswer::new(200).header("etag", "\"1\"").body(Envelope::at(NOW).bundles(good_bundles()));
+    worker.vm.answer(call.token, answer).unwrap();
+    for _ in 0..3 {
+        worker.second();
+        assert!(worker.vm.http_calls().is_empty());
+    }
+    worker.play(&Scene::with(|scene| scene.recipe.authority.key = Key::p256(50)));
+    worker.second();
+    let call = worker.vm.http_calls().pop().expect("an early fetch");
+    assert_eq!(call.headers.text("if-none-match"), Some("\"1\""));
+}
+
+#[test]
+fn a_lease_that_reaches_too_far_is_ignored() {
+    let host = with_cluster();
+    let forever = json!({"nonce": "attacker", "until": (NOW + 86_400) * 1_000_000}).to_string();
+    host.shared_data().set("scbte", &format!("scbte.pull.{TARGET}"), forever.as_bytes(), None).unwrap();
+    let mut worker = Worker::start(&host, &config());
+    worker.vm.tick_all().unwrap();
+    assert_eq!(worker.vm.http_calls().len(), 1);
+}
+
+#[test]
+fn a_lease_that_is_written_again_and_again_keeps_nobody_without_a_bundle() {
+    let host = with_cluster();
+    let mut worker = Worker::start(&host, &config());
+    let mut fetched_after = None;
+    for second in 0..10 {
+        let until = (host.clock().unix_seconds() + 30) * 1_000_000;
+        let lease = json!({"nonce": "attacker", "until": until}).to_string();
+        host.shared_data().set("scbte", &format!("scbte.pull.{TARGET}"), lease.as_bytes(), None).unwrap();
+        worker.second();
+        if !worker.vm.http_calls().is_empty() {
+            fetched_after = fetched_after.or(Some(second));
+        }
+    }
+    assert!(fetched_after.is_some_and(|second| second <= 6), "{fetched_after:?}");
+}
