@@ -14,16 +14,18 @@ use crate::dev_state::DevStateError;
 use crate::envelope_key::{EnvelopeKey, EnvelopeKeyError};
 use crate::envelopes::{Envelopes, Signer};
 use crate::http_client::Endpoint;
-use crate::identity::Source;
+use crate::identity::{Identity, Source};
 use crate::listen::{BindError, Listener, Purpose};
 use crate::metrics::Metrics;
 use crate::minter::Minter;
 use crate::readiness::{Status, Target};
 use crate::reconciler::{Reconciler, Shared};
 use crate::serve::serve;
-use crate::settings::Settings;
+use crate::settings::{IdentitySettings, Settings};
 use crate::state::{StateDir, StateError};
 use crate::token_api::{self, TokenApi};
+use crate::workload_api::WorkloadApi;
+use scbte_core::spiffe_id::SpiffeId;
 use std::io;
 use std::sync::Arc;
 use tokio::signal::unix::{SignalKind, signal};
@@ -66,24 +68,25 @@ pub(crate) async fn run(settings: Settings) -> Result<(), RunError> {
     let token_listener = Listener::bind(&settings.token_listen, TOKEN).await?;
     let admin_listener = Listener::bind(&settings.admin_listen, ADMIN).await?;
 
-    warn_of_dev(&settings);
-    let (source, first) = DevSource::open(folder.clone(), settings.dev_identity.clone(), clock::now())?;
+    let is_dev = matches!(settings.identity, IdentitySettings::Dev(_));
+    let (source, first) = identity_source(&settings.identity, &folder)?;
     let (publish, identity) = watch::channel(first);
     let metrics = Arc::new(Metrics::default());
-    let minter = Arc::new(Minter::new(identity.clone()));
-    let signer = Signer::new(key, settings.target.clone(), true, &folder);
+    let minter = Arc::new(Minter::new(identity.clone(), settings.reuse_tokens));
+    let signer = Signer::new(key, settings.target.clone(), is_dev, &folder);
     let (envelopes, newest, contest) = Envelopes::start(signer, identity.clone()).await;
     let shared = Shared { newest: newest.clone(), identity: identity.clone(), contest, metrics: Arc::clone(&metrics) };
 
     let mut tasks = JoinSet::new();
     let targets = settings.push.iter().map(|endpoint| spawn_reconciler(endpoint, &shared, &mut tasks)).collect();
-    tasks.spawn(Source::Dev(source).run(publish));
+    tasks.spawn(source.run(publish));
     tasks.spawn(envelopes.run());
 
     info!(address = %token_listener.address()?, "token API listens");
     info!(address = %admin_listener.address()?, "admin API listens");
     let status = Status { identity, newest, minter: Arc::clone(&minter), targets };
-    let token_api = token_api::router(TokenApi { minter, guards: settings.guards, metrics: Arc::clone(&metrics) });
+    let Settings { guards, allow_list, .. } = settings;
+    let token_api = token_api::router(TokenApi { minter, guards, allow_list, metrics: Arc::clone(&metrics) });
     let admin_api = admin_api::router(AdminApi { status, metrics });
     let servers = async {
         tokio::join!(
@@ -112,10 +115,24 @@ fn envelope_key(settings: &Settings, folder: &StateDir) -> Result<EnvelopeKey, E
     Ok(key)
 }
 
-fn warn_of_dev(settings: &Settings) {
-    let trust_domain = settings.dev_identity.trust_domain();
+/// The source, and what it says at once: nothing yet, where somebody else has to be asked.
+fn identity_source(settings: &IdentitySettings, folder: &StateDir) -> Result<(Source, Identity), DevStateError> {
+    match settings {
+        IdentitySettings::Dev(id) => {
+            warn_of_dev(id);
+            let (source, first) = DevSource::open(folder.clone(), id.clone(), clock::now())?;
+            Ok((Source::Dev(Box::new(source)), first))
+        }
+        IdentitySettings::WorkloadApi { socket, wanted } => {
+            info!(%socket, "identity comes from the SPIFFE Workload API");
+            Ok((Source::WorkloadApi(WorkloadApi::new(socket.clone(), wanted.clone())), Identity::default()))
+        }
+    }
+}
+
+fn warn_of_dev(id: &SpiffeId) {
     warn!(
-        %trust_domain,
+        trust_domain = %id.trust_domain(),
         "DEV TRUST DOMAIN, NOT FOR PRODUCTION: identities come from an embedded CA whose key is a file in the state folder"
     );
 }

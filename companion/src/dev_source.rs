@@ -40,8 +40,8 @@ impl DevSource {
             info!(%trust_domain, file = %folder.file(BUNDLE_FILE).display(), "made a new dev CA");
         }
         let seen = Fingerprint::of(&folder);
-        let identity =
-            Identity { svid: Some(issue(&ca.active, &id, now)?), bundles: Some(Arc::new(ca.bundles()?)), live: true };
+        let (svid, bundles) = (issue(&ca.active, &id, now)?, Arc::new(ca.bundles()?));
+        let identity = Identity { svid: Some(svid), bundles: Some(bundles), live: true, ..Identity::default() };
         Ok((Self { folder, id, active: ca.active, seen, identity: identity.clone() }, identity))
     }
 
@@ -69,7 +69,7 @@ impl DevSource {
             Ok(()) => self.seen = found,
             Err(error) if self.identity.live => {
                 error!(%error, "the dev CA's files cannot be used; the last good ones stay in use");
-                self.identity.live = false;
+                self.identity.lose(&error.to_string(), now);
             }
             Err(_) => return false,
         }
@@ -83,7 +83,7 @@ impl DevSource {
         if self.is_due(now) {
             self.identity.svid = Some(issue(&self.active, &self.id, now)?);
         }
-        self.identity.live = true;
+        self.identity.revive();
         Ok(())
     }
 

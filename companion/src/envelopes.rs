@@ -293,7 +293,7 @@ mod tests {
             ("an empty set", Changed, Some(bundles(json!({}))), true, None, false),
             ("nothing yet", Refresh, None, true, None, false),
         ] {
-            let identity = Identity { svid: None, bundles, live };
+            let identity = Identity { bundles, live, ..Identity::default() };
             assert_eq!(to_sign(trigger, &identity, current).is_some(), signs, "{name}");
         }
     }

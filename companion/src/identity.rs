@@ -4,12 +4,14 @@
 //! always minted from an SVID and checked against bundles of the same moment.
 
 use crate::dev_source::DevSource;
+use crate::workload_api::WorkloadApi;
 use p256::ecdsa::SigningKey;
 use scbte_core::bundle::{BundleError, BundleSet, Revision};
 use scbte_core::certificate::{CertificateError, Leaf, Validity};
 use scbte_core::jwk::{JwkError, PublicKey};
 use scbte_core::signature::{KeyKind, spki};
 use scbte_core::spiffe_id::SpiffeId;
+use scbte_core::time::Timestamp;
 use serde_json::{Map, Value};
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -26,6 +28,11 @@ pub(crate) enum SvidError {
     /// The key belongs to another certificate.
     #[error("the private key is not the leaf's")]
     WrongKey,
+    /// Not an ECDSA key on P-256.
+    #[error(
+        "its key is not P-256, and tokens are ES256 only: in the SPIRE agent's configuration set workload_x509_svid_key_type = \"ec-p256\""
+    )]
+    NotP256,
     /// The key is no point on the curve; cannot be for a key that exists.
     #[error("{0}")]
     Key(#[from] JwkError),
@@ -128,12 +135,41 @@ pub(crate) struct Identity {
     pub(crate) bundles: Option<Arc<Bundles>>,
     /// Whether the source's stream is alive: only then is what it said re-signed.
     pub(crate) live: bool,
+    /// Since when it is not, if it ever was.
+    pub(crate) lost_at: Option<Timestamp>,
+    /// What is wrong with the source, or with the SVID that it has.
+    pub(crate) trouble: Option<Arc<str>>,
+}
+
+impl Identity {
+    /// The source is alive and everything it says is usable.
+    pub(crate) fn revive(&mut self) {
+        (self.live, self.lost_at, self.trouble) = (true, None, None);
+    }
+
+    /// The source cannot be heard any more; what it said last stays.
+    pub(crate) fn lose(&mut self, why: &str, now: Timestamp) {
+        if std::mem::take(&mut self.live) {
+            self.lost_at = Some(now);
+        }
+        self.trouble = Some(why.into());
+    }
+
+    /// How old what it said last is, seconds: 0 while the source is alive, nothing when it never was.
+    pub(crate) fn age(&self, now: Timestamp) -> Option<u64> {
+        match self.live {
+            true => Some(0),
+            false => self.lost_at.map(|at| now.since(at).as_secs()),
+        }
+    }
 }
 
 /// Where identity comes from.
 pub(crate) enum Source {
     /// The embedded dev trust domain.
-    Dev(DevSource),
+    Dev(Box<DevSource>),
+    /// The SPIFFE Workload API.
+    WorkloadApi(WorkloadApi),
 }
 
 impl Source {
@@ -141,6 +177,7 @@ impl Source {
     pub(crate) async fn run(self, identity: watch::Sender<Identity>) {
         match self {
             Self::Dev(source) => source.run(identity).await,
+            Self::WorkloadApi(source) => source.run(identity).await,
         }
     }
 }

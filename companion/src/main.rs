@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 mod admin_api;
+mod allow_list;
 mod app;
 mod certificate_summary;
 mod clock;
@@ -30,6 +31,7 @@ mod state;
 mod token_api;
 mod token_request;
 mod words;
+mod workload_api;
 
 use clap::Parser as _;
 use commands::{Command, Output};

@@ -58,6 +58,8 @@ pub(crate) struct Gauges {
     pub(crate) svid_left: Option<u64>,
     /// Whether the identity source's stream is alive.
     pub(crate) live: bool,
+    /// How old what the identity source said last is, seconds.
+    pub(crate) identity_age: Option<u64>,
     /// Push targets, and whether each has the newest trust bundle.
     pub(crate) targets: Vec<(String, bool)>,
 }
@@ -113,6 +115,7 @@ fn register_gauges(registry: &mut Registry, gauges: &Gauges) {
     };
     gauge("scbte_trust_bundle_age_seconds", "Age of the newest trust bundle envelope", gauges.bundle_age);
     gauge("scbte_svid_remaining_seconds", "Time until the SVID expires", gauges.svid_left);
+    gauge("scbte_identity_age_seconds", "Time since the identity source was last alive", gauges.identity_age);
     gauge("scbte_identity_live", "Whether the identity source's stream is alive", Some(gauges.live.into()));
     let in_sync: Family<TargetLabel, Gauge> = Family::default();
     for (target, is_in_sync) in &gauges.targets {
@@ -133,7 +136,7 @@ mod tests {
         metrics.push(PushResult::Ok);
         metrics.bundle_conflicts.inc();
         let targets = vec![("http://127.0.0.1:10001".to_owned(), true)];
-        let gauges = Gauges { bundle_age: Some(7), svid_left: Some(3600), live: true, targets };
+        let gauges = Gauges { bundle_age: Some(7), svid_left: Some(3600), live: true, identity_age: Some(0), targets };
         let text = metrics.encode(&gauges).unwrap();
         for line in [
             "scbte_tokens_minted_total 1",
@@ -143,6 +146,7 @@ mod tests {
             "scbte_trust_bundle_age_seconds 7",
             "scbte_svid_remaining_seconds 3600",
             "scbte_identity_live 1",
+            "scbte_identity_age_seconds 0",
             "scbte_push_target_in_sync{target=\"http://127.0.0.1:10001\"} 1",
             "# EOF",
         ] {

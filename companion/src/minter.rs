@@ -2,9 +2,13 @@
 //!
 //! Nothing is minted that the own bundle would not accept: an SVID that nobody vouches for any more, or one with less
 //! than ten seconds to live, gives an error instead of a token that fails elsewhere.
+//!
+//! Where the deployment wants it, a token is given out again for the same request until half its life is over; with
+//! another SVID or other trust bundles everything kept is dropped.
 
 use crate::identity::{Bundles, Identity, Svid};
 use crate::token_request::{Binding, TokenRequest};
+use lru::LruCache;
 use scbte_core::base64;
 use scbte_core::chain::{self, ChainError, ValidChain};
 use scbte_core::context::Context;
@@ -13,7 +17,8 @@ use scbte_core::spiffe_id::SpiffeId;
 use scbte_core::time::Timestamp;
 use scbte_core::token::{self, TokenRules};
 use serde_json::{Map, Value};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::num::NonZeroUsize;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
 
@@ -22,12 +27,15 @@ pub(crate) const TOKEN_LIFETIME: Duration = Duration::from_secs(300);
 /// A token with less than this to live would be refused on arrival.
 const LEAST_LIFETIME: Duration = Duration::from_secs(10);
 
+/// Tokens that are kept for reuse, at most.
+const MAX_KEPT: NonZeroUsize = NonZeroUsize::new(256).unwrap();
+
 /// Why no token is minted.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum MintError {
     /// There is no SVID, now or yet.
-    #[error("there is no SVID to mint with")]
-    NoSvid,
+    #[error("there is no SVID to mint with: {0}")]
+    NoSvid(Arc<str>),
     /// There is no trust bundle to check it against.
     #[error("there is no trust bundle to check the SVID against")]
     NoBundle,
@@ -54,67 +62,92 @@ pub(crate) enum MintError {
 }
 
 /// A minted token. Its text is a credential: it must not get into a log.
+#[derive(Clone)]
 pub(crate) struct Minted {
     /// The token.
     pub(crate) token: String,
+    /// When it was minted, seconds since the epoch.
+    pub(crate) iat: u64,
     /// When it expires, seconds since the epoch.
     pub(crate) exp: u64,
+}
+
+impl Minted {
+    /// Whether half its life is still to come. Its minting must lie behind: the clock may have been set back.
+    fn is_young(&self, now: Timestamp) -> bool {
+        let half = self.iat + self.exp.saturating_sub(self.iat) / 2;
+        (self.iat..half).contains(&now.secs())
+    }
 }
 
 /// Mints with whatever the identity source says at the moment.
 pub(crate) struct Minter {
     identity: watch::Receiver<Identity>,
     checked: Mutex<Option<Checked>>,
+    reuse: bool,
 }
 
-/// A chain that was valid, for as long as SVID and bundles are the same.
+/// A chain that was valid, for as long as SVID and bundles are the same; with the tokens of that time.
 struct Checked {
     svid: Arc<Svid>,
     bundles: Arc<Bundles>,
     chain: ValidChain,
+    kept: LruCache<TokenRequest, Minted>,
 }
 
 impl Minter {
-    /// A minter for an identity source.
-    pub(crate) fn new(identity: watch::Receiver<Identity>) -> Self {
-        Self { identity, checked: Mutex::new(None) }
+    /// A minter for an identity source. `reuse`: a token may be given out again for the same request.
+    pub(crate) fn new(identity: watch::Receiver<Identity>, reuse: bool) -> Self {
+        Self { identity, checked: Mutex::new(None), reuse }
     }
 
-    /// Mints a token.
+    /// A token for a request: a new one, or the one that was minted for it lately.
     pub(crate) fn mint(&self, request: &TokenRequest, now: Timestamp) -> Result<Minted, MintError> {
-        let Identity { svid, bundles, .. } = self.identity.borrow().clone();
-        let svid = svid.ok_or(MintError::NoSvid)?;
-        let bundles = bundles.ok_or(MintError::NoBundle)?;
-        let exp = expiry(self.check(&svid, &bundles, now)?, now)?;
-        let claims = claims(&Wanted {
-            sub: svid.id(),
-            aud: request.aud.as_str().into(),
-            ctx: &request.ctx,
-            iat: now.secs(),
-            exp,
-            jti: &new_jti()?,
-            binding: &request.binding,
-        });
-        let token = token::sign::token(&claims, svid.chain(), svid.kid(), svid.key());
-        check_size(&token)?;
-        Ok(Minted { token, exp })
+        let identity = self.identity.borrow().clone();
+        let (svid, bundles) = usable(&identity)?;
+        let exp = expiry(self.check(svid, bundles, now)?, now)?;
+        if let Some(kept) = self.kept(request, svid, bundles, now) {
+            return Ok(kept);
+        }
+        let minted = sign(request, svid, now, exp)?;
+        self.keep(request, svid, bundles, &minted);
+        Ok(minted)
+    }
+
+    /// Until when the identity's SVID is valid by its own bundle.
+    pub(crate) fn check_identity(&self, identity: &Identity, now: Timestamp) -> Result<Timestamp, MintError> {
+        let (svid, bundles) = usable(identity)?;
+        self.check(svid, bundles, now)
+    }
+
+    fn kept(&self, request: &TokenRequest, svid: &Arc<Svid>, bundles: &Arc<Bundles>, now: Timestamp) -> Option<Minted> {
+        let mut checked = self.checked();
+        let checked = checked.as_mut().filter(|checked| self.reuse && checked.is_of(svid, bundles))?;
+        checked.kept.get(request).filter(|kept| kept.is_young(now)).cloned()
+    }
+
+    fn keep(&self, request: &TokenRequest, svid: &Arc<Svid>, bundles: &Arc<Bundles>, minted: &Minted) {
+        let mut checked = self.checked();
+        if let Some(checked) = checked.as_mut().filter(|checked| self.reuse && checked.is_of(svid, bundles)) {
+            checked.kept.put(request.clone(), minted.clone());
+        }
+    }
+
+    fn checked(&self) -> MutexGuard<'_, Option<Checked>> {
+        self.checked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Until when the SVID's chain is valid by the own bundle.
-    pub(crate) fn check(
-        &self,
-        svid: &Arc<Svid>,
-        bundles: &Arc<Bundles>,
-        now: Timestamp,
-    ) -> Result<Timestamp, MintError> {
-        let mut checked = self.checked.lock().unwrap_or_else(PoisonError::into_inner);
+    fn check(&self, svid: &Arc<Svid>, bundles: &Arc<Bundles>, now: Timestamp) -> Result<Timestamp, MintError> {
+        let mut checked = self.checked();
         let known = checked.as_ref().filter(|known| known.is_of(svid, bundles) && now <= known.chain.not_after);
         if let Some(known) = known {
             return Ok(known.chain.not_after);
         }
         let chain = chain::validate(svid.chain(), bundles.set(), &InModule, now, TokenRules::default().clock_skew)?;
         let not_after = chain.not_after;
-        *checked = Some(Checked { svid: Arc::clone(svid), bundles: Arc::clone(bundles), chain });
+        let kept = LruCache::new(MAX_KEPT);
+        *checked = Some(Checked { svid: Arc::clone(svid), bundles: Arc::clone(bundles), chain, kept });
         Ok(not_after)
     }
 }
@@ -123,6 +156,28 @@ impl Checked {
     fn is_of(&self, svid: &Arc<Svid>, bundles: &Arc<Bundles>) -> bool {
         Arc::ptr_eq(&self.svid, svid) && Arc::ptr_eq(&self.bundles, bundles)
     }
+}
+
+fn usable(identity: &Identity) -> Result<(&Arc<Svid>, &Arc<Bundles>), MintError> {
+    let why = || identity.trouble.clone().unwrap_or_else(|| "none has arrived yet".into());
+    let svid = identity.svid.as_ref().ok_or_else(|| MintError::NoSvid(why()))?;
+    Ok((svid, identity.bundles.as_ref().ok_or(MintError::NoBundle)?))
+}
+
+fn sign(request: &TokenRequest, svid: &Svid, now: Timestamp, exp: u64) -> Result<Minted, MintError> {
+    let iat = now.secs();
+    let claims = claims(&Wanted {
+        sub: svid.id(),
+        aud: request.aud.as_str().into(),
+        ctx: &request.ctx,
+        iat,
+        exp,
+        jti: &new_jti()?,
+        binding: &request.binding,
+    });
+    let token = token::sign::token(&claims, svid.chain(), svid.kid(), svid.key());
+    check_size(&token)?;
+    Ok(Minted { token, iat, exp })
 }
 
 /// min(now + 300 s, the chain's end), if enough of it is left.
@@ -223,8 +278,8 @@ mod tests {
     }
 
     fn minter(svid: Option<Arc<Svid>>, bundles: Option<Arc<Bundles>>) -> (watch::Sender<Identity>, Minter) {
-        let (sender, identity) = watch::channel(Identity { svid, bundles, live: true });
-        (sender, Minter::new(identity))
+        let (sender, identity) = watch::channel(Identity { svid, bundles, live: true, ..Identity::default() });
+        (sender, Minter::new(identity, false))
     }
 
     #[test]
@@ -276,7 +331,7 @@ mod tests {
     fn what_the_own_bundle_does_not_accept_is_not_minted() {
         let (ca, other) = (authority(), authority());
         let (none, no_bundle) = (minter(None, bundles(&[&ca])), minter(svid(&ca, 60), None));
-        assert!(matches!(none.1.mint(&plain(), NOW), Err(MintError::NoSvid)));
+        assert!(matches!(none.1.mint(&plain(), NOW), Err(MintError::NoSvid(_))));
         assert!(matches!(no_bundle.1.mint(&plain(), NOW), Err(MintError::NoBundle)));
         let (_identity, expired) = minter(svid(&ca, 60), bundles(&[&ca]));
         assert!(matches!(expired.mint(&plain(), later(61)), Err(MintError::Chain(_))));
@@ -285,7 +340,7 @@ mod tests {
         let good = svid(&ca, 3600);
         let (identity, minter) = minter(good.clone(), bundles(&[&ca]));
         assert!(minter.mint(&plain(), NOW).is_ok());
-        identity.send_replace(Identity { svid: good, bundles: bundles(&[&other]), live: true });
+        identity.send_replace(Identity { svid: good, bundles: bundles(&[&other]), live: true, ..Identity::default() });
         assert!(matches!(minter.mint(&plain(), NOW), Err(MintError::Chain(_))));
     }
 
@@ -296,5 +351,38 @@ mod tests {
         let path = "/a".repeat(4000);
         let long = request(&format!(r#"{{"aud":"api","ctx":"read:users","path":"{path}"}}"#));
         assert!(matches!(minter.mint(&long, NOW), Err(MintError::TooLarge { .. })));
+    }
+
+    #[test]
+    fn a_token_is_reused_until_half_its_life_and_never_beyond_a_change() {
+        let ca = authority();
+        let (sender, identity) = watch::channel(Identity {
+            svid: svid(&ca, 3600),
+            bundles: bundles(&[&ca]),
+            live: true,
+            ..Identity::default()
+        });
+        let (reusing, plainly) = (Minter::new(identity.clone(), true), Minter::new(identity, false));
+        let token = |at: u64, body: &str| reusing.mint(&request(body), later(at)).unwrap().token;
+        let (users, orders) = (r#"{"aud":"api","ctx":"read:users"}"#, r#"{"aud":"api","ctx":"read:orders"}"#);
+        let bound = r#"{"aud":"api","ctx":"read:users","method":"GET"}"#;
+
+        let first = token(0, users);
+        assert_eq!(token(149, users), first);
+        assert!(token(1, orders) != first && token(1, bound) != first, "another request");
+        assert_ne!(token(150, users), first, "half its life is over");
+        let second = token(151, users);
+        assert_ne!(token(100, users), second, "the clock was set back");
+        let mint = |at: u64| plainly.mint(&plain(), later(at)).unwrap().token;
+        assert_ne!(mint(0), mint(0), "nobody asked for reuse");
+
+        let before = token(200, users);
+        sender.send_modify(|identity| identity.svid = svid(&ca, 3600));
+        let renewed = token(200, users);
+        assert_ne!(renewed, before, "another SVID");
+        sender.send_modify(|identity| identity.bundles = bundles(&[&ca, &authority()]));
+        assert_ne!(token(200, users), renewed, "other trust bundles");
+        sender.send_modify(|identity| identity.svid = None);
+        assert!(reusing.mint(&plain(), later(200)).is_err(), "withdrawn");
     }
 }

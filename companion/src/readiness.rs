@@ -6,7 +6,7 @@
 use crate::envelopes::{Newest, SignedEnvelope};
 use crate::identity::{Bundles, Identity};
 use crate::metrics::Gauges;
-use crate::minter::{MintError, Minter};
+use crate::minter::Minter;
 use crate::reconciler::TargetState;
 use crate::words;
 use scbte_core::envelope::LIFETIME;
@@ -60,24 +60,19 @@ impl Status {
             bundle_age: self.newest.borrow().as_ref().map(|envelope| now.since(envelope.iat).as_secs()),
             svid_left: identity.svid.as_ref().map(left),
             live: identity.live,
+            identity_age: identity.age(now),
             targets: self.targets.iter().map(in_sync).collect(),
         }
     }
 
     fn missing(&self, identity: &Identity, newest: Option<&SignedEnvelope>, now: Timestamp) -> Vec<String> {
-        let identity = self.check_identity(identity, now).err().map(|error| error.to_string());
+        let identity = self.minter.check_identity(identity, now).err().map(|error| error.to_string());
         let bundle = match newest {
             None => Some("no trust bundle was signed yet".to_owned()),
             Some(envelope) if now.since(envelope.iat) >= LIFETIME => Some("the trust bundle is too old".to_owned()),
             Some(_) => None,
         };
         identity.into_iter().chain(bundle).collect()
-    }
-
-    fn check_identity(&self, identity: &Identity, now: Timestamp) -> Result<(), MintError> {
-        let svid = identity.svid.as_ref().ok_or(MintError::NoSvid)?;
-        let bundles = identity.bundles.as_ref().ok_or(MintError::NoBundle)?;
-        self.minter.check(svid, bundles, now).map(drop)
     }
 }
 
@@ -93,6 +88,8 @@ fn identity_report(identity: &Identity, now: Timestamp) -> Value {
     let not_after = svid.map(|svid| svid.validity().not_after);
     json!({
         "live": identity.live,
+        "age_seconds": identity.age(now),
+        "error": identity.trouble.as_deref(),
         "spiffe_id": svid.map(|svid| svid.id().as_str()),
         "svid_expires": not_after.map(words::utc),
         "svid_remaining_seconds": not_after.map(|at| at.since(now).as_secs()),
@@ -130,6 +127,7 @@ mod tests {
             svid: Some(Arc::new(authority.issue(&id, NOW, SVID_LIFETIME).unwrap())),
             bundles: Some(Arc::new(Bundles::new(json).unwrap())),
             live: true,
+            ..Identity::default()
         }
     }
 
@@ -142,7 +140,7 @@ mod tests {
         let identity = watch::channel(identity).1;
         let state = watch::channel(TargetState::Away("refused".into())).1;
         Status {
-            minter: Arc::new(Minter::new(identity.clone())),
+            minter: Arc::new(Minter::new(identity.clone(), false)),
             identity,
             newest: watch::channel(newest).1,
             targets: vec![Target { endpoint: "http://127.0.0.1:10001".into(), state }],

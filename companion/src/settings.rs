@@ -1,10 +1,12 @@
 //! The settings of `scbte run`: flags, then environment variables, then a TOML file, then defaults; checked once.
 
+use crate::allow_list::{AllowList, NotAPattern, Pattern};
 use crate::guards::GuardRules;
 use crate::http_client::{Endpoint, NotAnEndpoint};
 use crate::listen::{ListenAddress, NotAnAddress};
 use crate::logging::{LogFormat, LogLevel};
 use crate::state::{self, StateError};
+use crate::workload_api::{NotASocket, Socket};
 use axum::http::HeaderName;
 use scbte_core::spiffe_id::{SpiffeId, SpiffeIdError, TrustDomain};
 use serde::Deserialize;
@@ -24,11 +26,16 @@ pub(crate) struct RawSettings {
     #[serde(skip)]
     pub(crate) config: Option<PathBuf>,
 
+    /// Take the identity from the SPIFFE Workload API (SPIRE's agent) at this Unix socket, unix:///path
+    #[arg(long, env = "SPIFFE_ENDPOINT_SOCKET", hide_env_values = true, value_name = "SOCKET")]
+    pub(crate) workload_api: Option<String>,
+
     /// Take the identity from an embedded CA for this trust domain. For trying things on one machine, NOT for production
     #[arg(long, env = "SCBTE_DEV_TRUST_DOMAIN", hide_env_values = true, value_name = "NAME")]
     pub(crate) dev_trust_domain: Option<String>,
 
-    /// With --dev-trust-domain: the identity to mint as, such as spiffe://cluster.local/ns/production/sa/api-gateway
+    /// The identity to mint as, such as spiffe://cluster.local/ns/production/sa/api-gateway: required with
+    /// --dev-trust-domain; with --workload-api [default: the first that the agent gives]
     #[arg(long, env = "SCBTE_SPIFFE_ID", hide_env_values = true, value_name = "ID")]
     pub(crate) spiffe_id: Option<String>,
 
@@ -64,6 +71,18 @@ pub(crate) struct RawSettings {
     #[arg(long, env = "SCBTE_REQUIRE_HEADER", hide_env_values = true, value_name = "NAME")]
     pub(crate) require_header: Option<String>,
 
+    /// Allow only tokens for this audience, or audiences with this beginning (`api.*`); repeat for several [default: all]
+    #[arg(long, env = "SCBTE_ALLOW_AUDIENCE", hide_env_values = true, value_name = "PATTERN", value_delimiter = ',')]
+    pub(crate) allow_audience: Vec<String>,
+
+    /// Allow only tokens for this context, or contexts with this beginning (`read:*`); repeat for several [default: all]
+    #[arg(long, env = "SCBTE_ALLOW_CONTEXT", hide_env_values = true, value_name = "PATTERN", value_delimiter = ',')]
+    pub(crate) allow_context: Vec<String>,
+
+    /// Give the same token out again for the same request until half its life is over [default: false]
+    #[arg(long, env = "SCBTE_REUSE_TOKENS", hide_env_values = true, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
+    pub(crate) reuse_tokens: Option<bool>,
+
     /// Admin API: health, readiness, metrics, envelopes [default: 127.0.0.1:8091]
     #[arg(long, env = "SCBTE_ADMIN_LISTEN", hide_env_values = true, value_name = "ADDRESS")]
     pub(crate) admin_listen: Option<String>,
@@ -98,6 +117,27 @@ pub(crate) enum SettingsError {
         flag: &'static str,
         /// What it is for.
         why: &'static str,
+    },
+    /// Nothing says who this companion is.
+    #[error(
+        "no identity source: give `--workload-api` (or SPIFFE_ENDPOINT_SOCKET) the socket of SPIRE's agent, or try `--dev-trust-domain`"
+    )]
+    NoSource,
+    /// Two identity sources.
+    #[error(
+        "`--workload-api` (SPIFFE_ENDPOINT_SOCKET) and `--dev-trust-domain` are both given, and there can be only one identity source"
+    )]
+    TwoSources,
+    /// No Workload API.
+    #[error("`--workload-api`: {0}")]
+    Socket(#[from] NotASocket),
+    /// Not a pattern of an allow-list.
+    #[error("`{flag}`: {error}")]
+    Pattern {
+        /// The flag.
+        flag: &'static str,
+        /// What is wrong.
+        error: NotAPattern,
     },
     /// No SPIFFE ID or trust domain.
     #[error("`{flag}`: {error}")]
@@ -139,11 +179,25 @@ pub(crate) enum SettingsError {
     Header(String),
 }
 
+/// Where identity comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum IdentitySettings {
+    /// An embedded CA for the trust domain of this identity.
+    Dev(SpiffeId),
+    /// The SPIFFE Workload API.
+    WorkloadApi {
+        /// The agent's socket.
+        socket: Socket,
+        /// Which of several identities; the first where none is named.
+        wanted: Option<SpiffeId>,
+    },
+}
+
 /// The checked settings of `scbte run`.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
-    /// The identity to mint as, of the embedded dev trust domain.
-    pub(crate) dev_identity: SpiffeId,
+    /// Where identity comes from.
+    pub(crate) identity: IdentitySettings,
     /// The state folder.
     pub(crate) state_dir: PathBuf,
     /// The envelope key, when it is not the state folder's.
@@ -156,6 +210,10 @@ pub(crate) struct Settings {
     pub(crate) token_listen: ListenAddress,
     /// What is demanded of token requests.
     pub(crate) guards: GuardRules,
+    /// What tokens may be for.
+    pub(crate) allow_list: AllowList,
+    /// Whether a token may be given out again.
+    pub(crate) reuse_tokens: bool,
     /// Where the admin API listens.
     pub(crate) admin_listen: ListenAddress,
     /// How log lines look.
@@ -176,6 +234,7 @@ impl RawSettings {
         let first = |one: Vec<String>, two| if one.is_empty() { two } else { one };
         Self {
             config: self.config,
+            workload_api: self.workload_api.or(other.workload_api),
             dev_trust_domain: self.dev_trust_domain.or(other.dev_trust_domain),
             spiffe_id: self.spiffe_id.or(other.spiffe_id),
             state_dir: self.state_dir.or(other.state_dir),
@@ -186,6 +245,9 @@ impl RawSettings {
             token_listen_public: self.token_listen_public.or(other.token_listen_public),
             token_host: first(self.token_host, other.token_host),
             require_header: self.require_header.or(other.require_header),
+            allow_audience: first(self.allow_audience, other.allow_audience),
+            allow_context: first(self.allow_context, other.allow_context),
+            reuse_tokens: self.reuse_tokens.or(other.reuse_tokens),
             admin_listen: self.admin_listen.or(other.admin_listen),
             log_format: self.log_format.or(other.log_format),
             log_level: self.log_level.or(other.log_level),
@@ -198,7 +260,7 @@ impl RawSettings {
             return Err(SettingsError::Public(token_listen));
         }
         Ok(Settings {
-            dev_identity: dev_identity(self.dev_trust_domain.as_deref(), self.spiffe_id.as_deref())?,
+            identity: identity(&self)?,
             state_dir: self.state_dir.ok_or(missing("--state-dir", "where keys and state are kept"))?,
             envelope_key: self.envelope_key,
             target: target(self.target)?,
@@ -208,6 +270,11 @@ impl RawSettings {
                 hosts: self.token_host.iter().map(|name| name.to_ascii_lowercase()).collect(),
                 required_header: self.require_header.map(header_name).transpose()?,
             },
+            allow_list: AllowList {
+                audiences: patterns("--allow-audience", &self.allow_audience)?,
+                contexts: patterns("--allow-context", &self.allow_context)?,
+            },
+            reuse_tokens: self.reuse_tokens.unwrap_or_default(),
             admin_listen: listen("--admin-listen", self.admin_listen.as_deref(), ADMIN_LISTEN)?,
             log_format: self.log_format.unwrap_or_default(),
             log_level: self.log_level.unwrap_or_default(),
@@ -225,14 +292,24 @@ fn missing(flag: &'static str, why: &'static str) -> SettingsError {
     SettingsError::Missing { flag, why }
 }
 
-fn dev_identity(trust_domain: Option<&str>, id: Option<&str>) -> Result<SpiffeId, SettingsError> {
-    let why = "an identity source; the embedded CA of a dev trust domain is the only one so far";
-    let flag = "--dev-trust-domain";
-    let trust_domain = TrustDomain::parse(trust_domain.ok_or(missing(flag, why))?);
-    let trust_domain = trust_domain.map_err(|error| SettingsError::Spiffe { flag, error })?;
+fn identity(settings: &RawSettings) -> Result<IdentitySettings, SettingsError> {
     let flag = "--spiffe-id";
-    let id = SpiffeId::parse(id.ok_or(missing(flag, "the identity that tokens are minted as"))?);
+    let id = settings.spiffe_id.as_deref().map(SpiffeId::parse).transpose();
     let id = id.map_err(|error| SettingsError::Spiffe { flag, error })?;
+    match (&settings.workload_api, &settings.dev_trust_domain) {
+        (Some(_), Some(_)) => Err(SettingsError::TwoSources),
+        (Some(socket), None) => Ok(IdentitySettings::WorkloadApi { socket: socket.parse()?, wanted: id }),
+        (None, Some(trust_domain)) => {
+            let id = id.ok_or(missing(flag, "the identity that tokens are minted as"))?;
+            dev_identity(trust_domain, id).map(IdentitySettings::Dev)
+        }
+        (None, None) => Err(SettingsError::NoSource),
+    }
+}
+
+fn dev_identity(trust_domain: &str, id: SpiffeId) -> Result<SpiffeId, SettingsError> {
+    let invalid = |error| SettingsError::Spiffe { flag: "--dev-trust-domain", error };
+    let trust_domain = TrustDomain::parse(trust_domain).map_err(invalid)?;
     match id.trust_domain() == &trust_domain {
         true => Ok(id),
         false => Err(SettingsError::ForeignId { id, trust_domain }),
@@ -247,6 +324,10 @@ fn target(name: Option<String>) -> Result<String, SettingsError> {
         true => Ok(name),
         false => Err(SettingsError::Target(name)),
     }
+}
+
+fn patterns(flag: &'static str, texts: &[String]) -> Result<Vec<Pattern>, SettingsError> {
+    texts.iter().map(|text| text.parse().map_err(|error| SettingsError::Pattern { flag, error })).collect()
 }
 
 fn listen(flag: &'static str, given: Option<&str>, default: &str) -> Result<ListenAddress, SettingsError> {
@@ -290,6 +371,8 @@ mod tests {
             ("token_listen = \"localhost\"", "`--token-listen`: expected `IP:PORT`"),
             ("admin_listen = \"x\"", "`--admin-listen`: expected"),
             ("push = [\"https://envoy\"]", "`--push`: expected `http://HOST:PORT`"),
+            ("allow_context = [\"*\"]", "`--allow-context`: expected a name"),
+            ("allow_audience = [\"a*b\"]", "`--allow-audience`: expected a name"),
             ("require_header = \"a b\"", "`a b` is no header name"),
             ("unknown = 1", "unknown field `unknown`"),
             ("log_format = \"xml\"", "unknown variant `xml`"),
@@ -300,7 +383,8 @@ mod tests {
         assert!(with("token_listen = \"0.0.0.0:8090\"\ntoken_listen_public = true").is_ok());
         assert!(with("token_listen = \"unix:///run/scbte.sock\"").is_ok());
         for (from, to, part) in [
-            ("dev_trust_domain = \"cluster.local\"", "", "`--dev-trust-domain` is missing"),
+            ("dev_trust_domain = \"cluster.local\"", "", "no identity source"),
+            ("target = ", "workload_api = \"unix:///a\"\ntarget = ", "only one identity source"),
             ("spiffe_id = \"spiffe://cluster.local/a\"", "", "`--spiffe-id` is missing"),
             ("state_dir = \"/tmp/state\"", "", "`--state-dir` is missing"),
             ("target = \"demo\"", "", "`--target` is missing"),
@@ -312,6 +396,37 @@ mod tests {
             let raw: RawSettings = toml::from_str(&MINIMAL.replace(from, to)).unwrap();
             let error = raw.check().unwrap_err().to_string();
             assert!(error.contains(part), "{to}: {error}");
+        }
+    }
+
+    #[test]
+    fn the_workload_api_is_a_unix_socket() {
+        let with_socket = |socket: &str, id: Option<&str>| {
+            let raw = RawSettings {
+                workload_api: Some(socket.to_owned()),
+                spiffe_id: id.map(str::to_owned),
+                state_dir: Some("/tmp/state".into()),
+                target: Some("demo".into()),
+                ..RawSettings::default()
+            };
+            raw.check().map(|settings| settings.identity).map_err(|error| error.to_string())
+        };
+        let wanted = |id: &str| Some(SpiffeId::parse(id).unwrap());
+        for (socket, id, expected) in [
+            ("unix:///run/spire/agent.sock", None, Ok(None)),
+            ("unix:/run/spire/agent.sock", Some("spiffe://a/b"), Ok(wanted("spiffe://a/b"))),
+            ("tcp://127.0.0.1:8000", None, Err("the private key would travel unprotected")),
+            ("/run/spire/agent.sock", None, Err("expected `unix:///path/to/agent.sock`")),
+            ("unix://", None, Err("expected `unix:///path/to/agent.sock`")),
+            ("unix:///run/spire/agent.sock", Some("spiffe://a"), Err("`--spiffe-id`")),
+        ] {
+            match (with_socket(socket, id), expected) {
+                (Ok(IdentitySettings::WorkloadApi { socket, wanted }), Ok(expected)) => {
+                    assert_eq!((socket.to_string().as_str(), wanted), ("unix:///run/spire/agent.sock", expected));
+                }
+                (Err(error), Err(part)) => assert!(error.contains(part), "{socket}: {error}"),
+                (found, _) => panic!("{socket}: {found:?}"),
+            }
         }
     }
 
@@ -331,7 +446,7 @@ mod tests {
         assert_eq!(settings.target, "production");
         assert_eq!(settings.push.iter().map(ToString::to_string).collect::<Vec<_>>(), ["http://b:2", "unix:///c"]);
         assert_eq!(settings.log_format, LogFormat::Json);
-        assert_eq!(settings.dev_identity.as_str(), "spiffe://cluster.local/a");
+        assert_eq!(settings.identity, IdentitySettings::Dev(SpiffeId::parse("spiffe://cluster.local/a").unwrap()));
 
         std::fs::write(&path, "target = ").unwrap();
         let broken = RawSettings { config: Some(path), ..RawSettings::default() };

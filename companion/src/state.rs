@@ -1,11 +1,14 @@
 //! The state folder: what must survive a restart, and the keys.
 //!
 //! Files are replaced at once (a new file, then a rename), so that a reader never sees half of one. Private files are
-//! made with mode 0600, and one that group or others can read is refused: a key that leaked is no key.
+//! made with mode 0600, and one that group or others can read is refused: a key that leaked is no key. The one exception
+//! is root's file for a group of this process, since Kubernetes cannot hand a Secret to a process that is not root in any
+//! other way: `fsGroup` makes it `0440 root:fsGroup`.
 
-use std::fs::{self, File, OpenOptions};
+use rustix::process::{getegid, geteuid, getgroups};
+use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 /// Longest file that is read; every one of them has a few kilobytes.
@@ -23,12 +26,16 @@ pub(crate) enum StateError {
         source: io::Error,
     },
     /// A private file that others can read.
-    #[error("`{path}` holds a private key and has mode {mode:04o}, so others can read it; chmod 600 it, or make a new key if it may have leaked", path = path.display())]
+    #[error("`{path}` holds a private key and has mode {mode:04o} (user {owner}, group {group}), so others can read it; chmod 600 it, or make a new key if it may have leaked", path = path.display())]
     NotPrivate {
         /// Which file.
         path: PathBuf,
         /// Its permission bits.
         mode: u32,
+        /// Its owner's number.
+        owner: u32,
+        /// Its group's number.
+        group: u32,
     },
     /// Not there.
     #[error("there is no `{path}`", path = path.display())]
@@ -102,15 +109,59 @@ pub(crate) fn read(path: &Path) -> Result<String, StateError> {
     read_open(path, &open(path)?)
 }
 
-/// Reads a file with a private key; refuses one that group or others can read.
+/// Reads a file with a private key; refuses one that group or others can read, but for root's file for a group of this
+/// process.
 pub(crate) fn read_private(path: &Path) -> Result<String, StateError> {
+    let failed = |source| io_error(path, source);
     let file = open(path)?;
     // Of the open file, not of the name: another file must not slip in between.
-    let mode = file.metadata().map_err(|source| io_error(path, source))?.permissions().mode() & 0o7777;
-    if mode & 0o077 != 0 {
-        return Err(StateError::NotPrivate { path: path.to_owned(), mode });
+    let found = Permissions::of(&file.metadata().map_err(failed)?);
+    if !found.are_private(&Reader::this_process().map_err(failed)?) {
+        let Permissions { mode, owner, group } = found;
+        return Err(StateError::NotPrivate { path: path.to_owned(), mode, owner, group });
     }
     read_open(path, &file)
+}
+
+/// The user that owns what Kubernetes mounts.
+const ROOT: u32 = 0;
+
+/// Whose a file is, and who may do what with it.
+#[derive(Clone, Copy, Debug)]
+struct Permissions {
+    mode: u32,
+    owner: u32,
+    group: u32,
+}
+
+/// As whom this process reads files.
+#[derive(Debug)]
+struct Reader {
+    user: u32,
+    groups: Vec<u32>,
+}
+
+impl Permissions {
+    fn of(file: &Metadata) -> Self {
+        Self { mode: file.mode() & 0o7777, owner: file.uid(), group: file.gid() }
+    }
+
+    /// Whether nobody but the owner has access, or root owns the file and its group, one of the reader's, may read it.
+    /// A reader that is root needs no group's help.
+    fn are_private(self, reader: &Reader) -> bool {
+        match self.mode & 0o077 {
+            0 => true,
+            0o040 => self.owner == ROOT && reader.user != ROOT && reader.groups.contains(&self.group),
+            _ => false,
+        }
+    }
+}
+
+impl Reader {
+    fn this_process() -> io::Result<Self> {
+        let groups = getgroups()?.into_iter().chain([getegid()]).map(|group| group.as_raw()).collect();
+        Ok(Self { user: geteuid().as_raw(), groups })
+    }
 }
 
 fn open(path: &Path) -> Result<File, StateError> {
@@ -184,6 +235,7 @@ fn io_error(path: &Path, source: io::Error) -> StateError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::fs::PermissionsExt as _;
 
     fn mode_of(path: &Path) -> u32 {
         fs::metadata(path).unwrap().permissions().mode() & 0o7777
@@ -220,6 +272,32 @@ mod tests {
                 assert!(!error.to_string().contains("secret"));
             }
         }
+    }
+
+    #[test]
+    fn a_secret_that_kubernetes_mounts_is_private() {
+        const NOBODY: u32 = 65532;
+        const GROUP: u32 = 65533;
+        for (name, mode, owner, group, user, expected) in [
+            ("a Secret with fsGroup", 0o440, ROOT, GROUP, NOBODY, true),
+            ("a service's key in /etc", 0o640, ROOT, GROUP, NOBODY, true),
+            ("the primary group", 0o440, ROOT, NOBODY, NOBODY, true),
+            ("the owner's alone", 0o600, NOBODY, 100, NOBODY, true),
+            ("somebody else's group", 0o440, ROOT, 100, NOBODY, false),
+            ("the reader's own file, shared with its group", 0o440, NOBODY, GROUP, NOBODY, false),
+            ("another user's file", 0o440, 1000, GROUP, NOBODY, false),
+            ("the reader is root", 0o440, ROOT, GROUP, ROOT, false),
+            ("the group may write", 0o460, ROOT, GROUP, NOBODY, false),
+            ("the group may only write", 0o420, ROOT, GROUP, NOBODY, false),
+            ("the group may run it", 0o450, ROOT, GROUP, NOBODY, false),
+            ("others may read", 0o444, ROOT, GROUP, NOBODY, false),
+            ("a Secret without defaultMode", 0o644, ROOT, GROUP, NOBODY, false),
+        ] {
+            let reader = Reader { user, groups: vec![NOBODY, GROUP] };
+            assert_eq!(Permissions { mode, owner, group }.are_private(&reader), expected, "{name}");
+        }
+        let this = Reader::this_process().unwrap();
+        assert!(this.groups.contains(&getegid().as_raw()), "{this:?}");
     }
 
     #[test]

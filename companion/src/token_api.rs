@@ -2,6 +2,7 @@
 //!
 //! A token that it gives out is a credential of the workload: no answer may be kept, and none gets into a log.
 
+use crate::allow_list::AllowList;
 use crate::clock;
 use crate::guards::{self, GuardRules};
 use crate::metrics::Metrics;
@@ -32,6 +33,8 @@ pub(crate) struct TokenApi {
     pub(crate) minter: Arc<Minter>,
     /// Refuses forged requests.
     pub(crate) guards: GuardRules,
+    /// What tokens may be for.
+    pub(crate) allow_list: AllowList,
     /// Counts.
     pub(crate) metrics: Arc<Metrics>,
 }
@@ -53,7 +56,7 @@ pub(crate) async fn healthz() -> Response {
 
 async fn token(State(api): State<Arc<TokenApi>>, request: Request) -> Response {
     match api.token(request).await {
-        Ok(Minted { token, exp }) => {
+        Ok(Minted { token, exp, .. }) => {
             api.metrics.tokens_minted.inc();
             json_response(StatusCode::OK, &json!({"token": token, "exp": exp}))
         }
@@ -70,6 +73,7 @@ impl TokenApi {
         guards::check(&parts, &self.guards)?;
         let body = read(body).await?;
         let wanted = TokenRequest::parse(&body).map_err(Problem::invalid_request)?;
+        self.allow_list.check(&wanted)?;
         self.minter.mint(&wanted, clock::now()).map_err(|error| problem_of(&error))
     }
 }

@@ -42,7 +42,7 @@ impl From<AmbiguousPath> for TokenRequestError {
 }
 
 /// The request that a token is bound to, as far as it is: the claims `htm` and `htp`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Binding {
     method: Option<String>,
     path: Option<String>,
@@ -80,7 +80,7 @@ fn is_method(text: &str) -> bool {
 }
 
 /// What a token is to say.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct TokenRequest {
     /// The service it is for.
     pub(crate) aud: Audience,

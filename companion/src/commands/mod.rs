@@ -2,6 +2,7 @@
 
 mod bundle;
 mod dev_ca;
+mod health;
 mod keygen;
 mod render;
 mod run;
@@ -33,6 +34,7 @@ pub(crate) type Result<T, E = Box<dyn std::error::Error>> = std::result::Result<
 #[derive(clap::Subcommand)]
 pub(crate) enum Command {
     Run(Box<run::Run>),
+    Health(health::Health),
     Keygen(keygen::Keygen),
     #[command(subcommand)]
     Token(token::TokenCommand),
@@ -49,6 +51,7 @@ impl Command {
     pub(crate) fn execute(self) -> Result<Output> {
         match self {
             Self::Run(run) => run.execute(),
+            Self::Health(health) => health.execute(),
             Self::Keygen(keygen) => keygen.execute(),
             Self::Token(token) => token.execute(),
             Self::Bundle(bundle) => bundle.execute(),

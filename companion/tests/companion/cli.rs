@@ -81,6 +81,21 @@ fn a_companion_is_asked_and_its_refusal_told() {
 }
 
 #[test]
+fn health_is_an_exit_code() {
+    let companion = Companion::start(&[]);
+    let admin = format!("http://{}", companion.admin_api);
+    for (arguments, text) in [(&["health"][..], "ready\n"), (&["health", "--alive"], "alive\n")] {
+        let printed = scbte(arguments.iter().copied().chain(["--admin", &admin]));
+        assert_eq!((printed.code, printed.out.as_str()), (0, text), "{printed:?}");
+    }
+    drop(companion);
+    for arguments in [&["health"][..], &["health", "--alive"]] {
+        let gone = scbte(arguments.iter().copied().chain(["--admin", &admin]));
+        assert!(gone.code == 1 && gone.err.contains("cannot connect"), "{gone:?}");
+    }
+}
+
+#[test]
 fn a_token_is_explained() {
     let companion = Companion::start(&[]);
     let token = companion.token();
@@ -223,7 +238,9 @@ fn an_envelope_key_of_ones_own_is_used() {
 #[test]
 fn what_run_needs_it_says() {
     for (arguments, part) in [
-        (&["run"][..], "`--dev-trust-domain` is missing"),
+        (&["run"][..], "no identity source"),
+        (&["run", "--workload-api", "unix:///a", "--dev-trust-domain", "a"], "only one identity source"),
+        (&["run", "--workload-api", "tcp:127.0.0.1:1"], "the private key would travel unprotected"),
         (&["run", "--dev-trust-domain", "a"], "`--spiffe-id` is missing"),
         (&["run", "--dev-trust-domain", "a", "--spiffe-id", "spiffe://a/b"], "`--state-dir` is missing"),
         (&["run", "--token-listen", "0.0.0.0:1"], "--token-listen-public"),

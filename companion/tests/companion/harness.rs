@@ -12,6 +12,8 @@ use tempfile::TempDir;
 
 /// The identity that test companions mint as.
 pub(crate) const API_GATEWAY: &str = "spiffe://cluster.local/ns/production/sa/api-gateway";
+/// A dev trust domain's, for [`API_GATEWAY`].
+const DEV_IDENTITY: [&str; 4] = ["--dev-trust-domain", "cluster.local", "--spiffe-id", API_GATEWAY];
 /// A request for a token.
 pub(crate) const TOKEN_REQUEST: &str = r#"{"aud":"api.production.svc.cluster.local","ctx":"read:users"}"#;
 
@@ -55,9 +57,10 @@ impl Printed {
 }
 
 /// The program, without settings from the tester's environment.
-fn command() -> Command {
+pub(crate) fn command() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_scbte"));
-    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("SCBTE_")) {
+    let is_setting = |name: &str| name.starts_with("SCBTE_") || name.starts_with("SPIFFE_");
+    for (name, _) in std::env::vars_os().filter(|(name, _)| is_setting(&name.to_string_lossy())) {
         command.env_remove(name);
     }
     command
@@ -88,7 +91,17 @@ impl Companion {
 
     /// Starts one with this state folder.
     pub(crate) fn start_in(state: &Path, arguments: &[&str]) -> Self {
-        let (child, lines) = spawn(state, arguments);
+        Self::start_as(&DEV_IDENTITY, state, arguments)
+    }
+
+    /// Starts one whose identity comes from what `identity` names.
+    pub(crate) fn start_as(identity: &[&str], state: &Path, arguments: &[&str]) -> Self {
+        Self::start_command(run_command(identity, state, arguments), state)
+    }
+
+    /// Starts one by a whole command, which must ask for JSON logs.
+    pub(crate) fn start_command(command: Command, state: &Path) -> Self {
+        let (child, lines) = spawn(command);
         let mut companion = Self {
             child,
             lines,
@@ -168,16 +181,20 @@ impl Drop for Companion {
     }
 }
 
-fn spawn(state: &Path, arguments: &[&str]) -> (Child, Receiver<Value>) {
+fn run_command(identity: &[&str], state: &Path, arguments: &[&str]) -> Command {
     let mut command = command();
-    command.args(["run", "--dev-trust-domain", "cluster.local", "--spiffe-id", API_GATEWAY, "--target", "demo"]);
-    command.args(["--log-format", "json", "--state-dir"]).arg(state);
+    command.arg("run").args(identity).args(["--target", "demo", "--log-format", "json", "--state-dir"]).arg(state);
     for (flag, free) in [("--token-listen", "127.0.0.1:0"), ("--admin-listen", "127.0.0.1:0")] {
         if !arguments.contains(&flag) {
             command.args([flag, free]);
         }
     }
-    let mut child = command.args(arguments).stdin(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    command.args(arguments);
+    command
+}
+
+fn spawn(mut command: Command) -> (Child, Receiver<Value>) {
+    let mut child = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     let log = BufReader::new(child.stderr.take().unwrap());
     let (sender, lines) = mpsc::channel();
     std::thread::spawn(move || {

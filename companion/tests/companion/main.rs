@@ -4,6 +4,7 @@ mod admin;
 mod cli;
 mod control;
 mod harness;
+mod kubernetes;
 mod push;
 mod render;
 mod rotation;

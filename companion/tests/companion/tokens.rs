@@ -158,3 +158,49 @@ fn nothing_secret_is_logged() {
         assert!(!log.contains(secret), "{log}");
     }
 }
+
+#[test]
+fn only_listed_audiences_and_contexts_get_tokens() {
+    let companion =
+        Companion::start(&["--allow-audience", "api.production.*", "--allow-context", "read:*,write:orders"]);
+    for (aud, ctx, status) in [
+        ("api.production.svc.cluster.local", "read:users", 200),
+        ("api.production.svc.cluster.local", "write:orders", 200),
+        ("api.production.svc.cluster.local", "write:users", 403),
+        ("api.staging.svc.cluster.local", "read:users", 403),
+    ] {
+        let answer = companion.post_token(&format!(r#"{{"aud":"{aud}","ctx":"{ctx}"}}"#));
+        assert_eq!(answer.status, status, "{aud} {ctx}: {}", answer.body);
+    }
+    let answer = companion.post_token(r#"{"aud":"api.production.svc.cluster.local","ctx":"write:users"}"#);
+    assert_eq!(answer.problem(), (403, "forbidden".to_owned()));
+    assert!(answer.body.contains("`ctx` `write:users` is not among those"), "{}", answer.body);
+}
+
+#[test]
+fn a_token_is_reused_only_where_asked_for() {
+    for (arguments, reused) in [(&[][..], false), (&["--reuse-tokens"], true)] {
+        let companion = Companion::start(arguments);
+        let (first, second) = (companion.post_token(TOKEN_REQUEST), companion.post_token(TOKEN_REQUEST));
+        assert_eq!((first.status, second.status), (200, 200));
+        assert_eq!(first.json()["token"] == second.json()["token"], reused, "{arguments:?}");
+        let other = companion.post_token(r#"{"aud":"api.production.svc.cluster.local","ctx":"write:users"}"#);
+        assert_ne!(first.json()["token"], other.json()["token"], "another request");
+    }
+}
+
+#[test]
+fn without_the_agent_there_is_no_token_and_the_reason_is_named() {
+    let root = tempfile::tempdir().unwrap();
+    let socket = format!("unix://{}", root.path().join("agent.sock").display());
+    let companion = Companion::start_as(&["--workload-api", &socket], &root.path().join("state"), &[]);
+    let line = companion.wait_for_line("no word from the Workload API; trying again");
+    assert!(line["why"].as_str().unwrap().contains("the agent cannot be reached"), "{line}");
+    let answer = companion.post_token(TOKEN_REQUEST);
+    assert_eq!(answer.problem(), (503, "identity_unavailable".to_owned()));
+    assert!(answer.body.contains("the agent cannot be reached: No such file"), "{}", answer.body);
+    let ready = get(&companion.admin_api, "/readyz", &[]);
+    assert_eq!((ready.status, ready.json()["identity"]["live"].as_bool()), (503, Some(false)), "{}", ready.body);
+    assert_eq!(get(&companion.admin_api, "/v1/bundle", &[]).status, 404, "nothing is signed");
+    assert_eq!(get(&companion.admin_api, "/healthz", &[]).status, 200);
+}

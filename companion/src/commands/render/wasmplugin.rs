@@ -8,10 +8,13 @@ use clap::ValueEnum;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
+/// What Istio calls the cluster of envoy-config/kubernetes/companion.serviceentry.yaml: `outbound|PORT||HOST`.
+const COMPANION_CLUSTER: &str = "outbound|8091||scbte-companion.internal";
+
 /// What Envoy does after a crash of the filter's VM.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum FailStrategy {
-    /// A new VM after about a second (Istio from mid-2025 on).
+    /// A new VM after about a second (Istio 1.27 and later).
     FailReload,
     /// 503 until the sidecar restarts.
     FailClose,
@@ -21,12 +24,13 @@ enum FailStrategy {
 #[derive(clap::Args)]
 #[command(after_help = "\
 Example:
-  scbte render wasmplugin --url oci://registry.example/scbte-filter:0.1.0 \\
+  scbte render wasmplugin --url oci://registry.example/scbte-filter@sha256:… \\
       --namespace production --selector app=users --target production \\
-      --audience '{node.metadata.NAME}.{node.metadata.NAMESPACE}.svc' \\
-      --envelope-key production.pub.jwk --policy policy/allow.rego \\
-      --pull-cluster 'outbound|8091||companion.production.svc.cluster.local' |
-      kubectl apply -f -")]
+      --audience '{node.metadata.WORKLOAD_NAME}.{node.metadata.NAMESPACE}.svc' \\
+      --envelope-key production.pub.jwk --policy policy/allow.rego | kubectl apply -f -
+
+scripts/package makes the image, and prints its url. The companion's cluster is that of
+envoy-config/kubernetes/companion.serviceentry.yaml.")]
 pub(crate) struct RenderWasmPlugin {
     #[command(flatten)]
     filter: FilterArgs,
@@ -35,7 +39,8 @@ pub(crate) struct RenderWasmPlugin {
     #[arg(long, value_name = "URL")]
     url: String,
 
-    /// The module's SHA-256, hexadecimal
+    /// SHA-256 of what the URL names, hexadecimal: of the image's manifest (its digest) for oci://, of the module itself
+    /// for https://
     #[arg(long, value_name = "HEX", value_parser = sha256)]
     sha256: Option<String>,
 
@@ -44,7 +49,7 @@ pub(crate) struct RenderWasmPlugin {
     image_pull_secret: Option<String>,
 
     /// Envoy's name of the companion's cluster; for a ServiceEntry outbound|PORT||HOST
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", default_value = COMPANION_CLUSTER)]
     pull_cluster: String,
 
     /// The resource's name

@@ -20,37 +20,35 @@ use serde_json::{Map, Value, json};
 use std::path::PathBuf;
 use std::time::Duration;
 
+/// A companion's, where nobody moved it.
+const ENDPOINT: &str = "http://127.0.0.1:8090";
 /// How long a companion may take to answer.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Mint a token: ask a companion for one, or sign one with a dev CA as any workload
 #[derive(clap::Args)]
-#[command(
-    group = clap::ArgGroup::new("source").required(true),
-    after_help = "\
+#[command(after_help = "\
 The token is a credential. It goes to standard output and nowhere else.
 
 Examples:
-  scbte token mint --endpoint http://127.0.0.1:8090 \\
-      --aud api.production.svc.cluster.local --ctx read:users
+  scbte token mint --aud api.production.svc.cluster.local --ctx read:users
   scbte token mint --dev-ca target/demo \\
       --spiffe-id spiffe://cluster.local/ns/production/sa/api-gateway \\
       --aud api.production.svc.cluster.local --ctx read:users
   … --method GET --path /api/v1/users       bound to one request
   … --iat-offset=-600                       expired: minted ten minutes ago
-  … --sub spiffe://cluster.local/other      not the certificate's identity: must be refused"
-)]
+  … --sub spiffe://cluster.local/other      not the certificate's identity: must be refused")]
 pub(crate) struct Mint {
     /// Token API of a companion, http://HOST:PORT or unix:///path
-    #[arg(long, value_name = "ENDPOINT", group = "source")]
-    endpoint: Option<String>,
+    #[arg(long, value_name = "ENDPOINT", default_value = ENDPOINT)]
+    endpoint: String,
 
     /// State folder of a dev trust domain: sign with a fresh certificate of its CA
-    #[arg(long, value_name = "DIR", group = "source", requires = "spiffe_id")]
+    #[arg(long, value_name = "DIR", conflicts_with = "endpoint", requires = "spiffe_id")]
     dev_ca: Option<PathBuf>,
 
     /// With --dev-ca: the workload to mint as
-    #[arg(long, value_name = "ID", conflicts_with = "endpoint")]
+    #[arg(long, value_name = "ID", requires = "dev_ca")]
     spiffe_id: Option<String>,
 
     /// The service the token is for; with --dev-ca also several
@@ -70,28 +68,27 @@ pub(crate) struct Mint {
     path: Option<String>,
 
     /// For testers, with --dev-ca: seconds from iat to exp
-    #[arg(long, value_name = "SECONDS", conflicts_with = "endpoint", default_value_t = TOKEN_LIFETIME.as_secs(), value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    #[arg(long, value_name = "SECONDS", requires = "dev_ca", default_value_t = TOKEN_LIFETIME.as_secs(), value_parser = clap::value_parser!(u64).range(1..=86_400))]
     ttl: u64,
 
     /// For testers, with --dev-ca: seconds that iat lies after now (negative: before)
-    #[arg(long, value_name = "SECONDS", conflicts_with = "endpoint", default_value_t = 0, allow_negative_numbers = true, value_parser = clap::value_parser!(i64).range(-31_536_000..=31_536_000))]
+    #[arg(long, value_name = "SECONDS", requires = "dev_ca", default_value_t = 0, allow_negative_numbers = true, value_parser = clap::value_parser!(i64).range(-31_536_000..=31_536_000))]
     iat_offset: i64,
 
     /// For testers, with --dev-ca: the token's ID instead of a random one
-    #[arg(long, value_name = "ID", conflicts_with = "endpoint")]
+    #[arg(long, value_name = "ID", requires = "dev_ca")]
     jti: Option<String>,
 
     /// For testers, with --dev-ca: another subject than the certificate's
-    #[arg(long, value_name = "ID", conflicts_with = "endpoint")]
+    #[arg(long, value_name = "ID", requires = "dev_ca")]
     sub: Option<String>,
 }
 
 impl Mint {
     pub(super) fn execute(self) -> Result<Output> {
-        let token = match (&self.endpoint, &self.dev_ca) {
-            (Some(endpoint), _) => self.ask(&endpoint.parse()?)?,
-            (None, Some(folder)) => self.sign(&DevCa::load(&StateDir::open(folder)?)?, clock::now())?,
-            (None, None) => return Err("`--endpoint` or `--dev-ca` is missing".into()),
+        let token = match &self.dev_ca {
+            Some(folder) => self.sign(&DevCa::load(&StateDir::open(folder)?)?, clock::now())?,
+            None => self.ask(&self.endpoint.parse()?)?,
         };
         Ok(Output::success(token + "\n"))
     }

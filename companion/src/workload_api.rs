@@ -1,0 +1,298 @@
+//! The identity source of a workload: X.509-SVIDs and trust bundles, federated ones included, streamed from the SPIFFE
+//! Workload API (SPIFFE Workload API §5.2, `FetchX509SVID`).
+//!
+//! Each message is complete and replaces what was known. What cannot be used, and a stream that ends, change nothing but
+//! liveness: the last material stays in use, and the stream is opened again with back-off. Only PERMISSION_DENIED
+//! withdraws the SVID, because then the agent is there and says that this workload has no identity any more.
+
+use crate::clock;
+use crate::identity::{Bundles, Identity, Svid, SvidError};
+use crate::words;
+use futures_util::{Stream, StreamExt as _};
+use p256::ecdsa::SigningKey;
+use p256::pkcs8::DecodePrivateKey as _;
+use scbte_core::bundle::{self, BundleError};
+use scbte_core::spiffe_id::SpiffeId;
+use scbte_core::time::Timestamp;
+use serde_json::Map;
+use spiffe::transport::{Endpoint, EndpointError};
+use spiffe::{WorkloadApiClient, WorkloadApiError, X509Bundle, X509Context, X509Svid};
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+use tracing::{error, info, warn};
+
+/// The first pause after a failure; a new pod's identity is often only a moment away.
+const LEAST_PAUSE: Duration = Duration::from_millis(250);
+/// The longest pause: the socket is on this machine, so asking often costs little.
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+/// How long connecting may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How often an idle stream is checked with an HTTP/2 ping. SPIRE's gRPC server hangs up on those who ping more often
+/// than each five minutes.
+const PING_INTERVAL: Duration = Duration::from_secs(330);
+/// How long the agent may take to answer a ping before it counts as gone.
+const PING_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Where the Workload API is: a Unix socket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Socket(PathBuf);
+
+/// The text names no Workload API.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NotASocket {
+    /// Not a SPIFFE endpoint.
+    #[error("expected `unix:///path/to/agent.sock`, found `{found}`: {error}")]
+    Endpoint {
+        /// The text.
+        found: String,
+        /// What is wrong.
+        error: EndpointError,
+    },
+    /// A TCP endpoint.
+    #[error(
+        "expected `unix:///path/to/agent.sock`, found `{0}`: over TCP the private key would travel unprotected, and the agent could not tell who asks"
+    )]
+    Tcp(String),
+}
+
+impl FromStr for Socket {
+    type Err = NotASocket;
+
+    fn from_str(text: &str) -> Result<Self, NotASocket> {
+        let found = || words::visible(text);
+        match Endpoint::parse(text) {
+            Ok(Endpoint::Unix(path)) => Ok(Self(path)),
+            Ok(_) => Err(NotASocket::Tcp(found())),
+            Err(error) => Err(NotASocket::Endpoint { found: found(), error }),
+        }
+    }
+}
+
+impl fmt::Display for Socket {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "unix://{}", self.0.display())
+    }
+}
+
+/// Why the stream gives nothing usable.
+#[derive(Debug, thiserror::Error)]
+enum Interruption {
+    /// The agent cannot be reached.
+    #[error("the agent cannot be reached: {}", root_cause(.0))]
+    Connect(#[from] tonic::transport::Error),
+    /// The agent is there and gives this workload no identity.
+    #[error("the agent has no identity for this workload (PERMISSION_DENIED): does a registration entry select it?")]
+    Withdrawn,
+    /// The stream broke, or a message does not have the form that it must have.
+    #[error("{}", root_cause(.0))]
+    Stream(WorkloadApiError),
+    /// The stream ended in good order; the agent stops, say.
+    #[error("the agent closed the stream")]
+    Ended,
+    /// A trust bundle that cannot be used.
+    #[error("a trust bundle cannot be used: {0}")]
+    Bundle(#[from] BundleError),
+}
+
+impl From<WorkloadApiError> for Interruption {
+    fn from(error: WorkloadApiError) -> Self {
+        match error {
+            WorkloadApiError::NoIdentityIssued | WorkloadApiError::PermissionDenied(_) => Self::Withdrawn,
+            error => Self::Stream(error),
+        }
+    }
+}
+
+/// Outer errors of the transport say little; the innermost names the cause.
+fn root_cause(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut cause = error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    words::visible(&cause.to_string())
+}
+
+/// The identity source of a workload.
+pub(crate) struct WorkloadApi {
+    socket: Socket,
+    /// Which of several SVIDs; the first where none is named.
+    wanted: Option<SpiffeId>,
+    identity: Identity,
+}
+
+impl WorkloadApi {
+    /// The source behind a socket.
+    pub(crate) fn new(socket: Socket, wanted: Option<SpiffeId>) -> Self {
+        Self { socket, wanted, identity: Identity::default() }
+    }
+
+    /// Publishes every change until nobody listens.
+    pub(crate) async fn run(mut self, publish: watch::Sender<Identity>) {
+        let mut pause = LEAST_PAUSE;
+        while !publish.is_closed() {
+            let interruption = self.follow(&publish).await;
+            if self.identity.live {
+                pause = LEAST_PAUSE;
+            }
+            self.interrupt(&interruption, clock::now());
+            publish.send_replace(self.identity.clone());
+            tokio::time::sleep(jittered(pause)).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    /// Opens the stream and takes what comes, until it breaks.
+    async fn follow(&mut self, publish: &watch::Sender<Identity>) -> Interruption {
+        let mut contexts = match open(&self.socket).await {
+            Ok(contexts) => contexts,
+            Err(interruption) => return interruption,
+        };
+        while let Some(context) = contexts.next().await {
+            let taken = context.map_err(Interruption::from).and_then(|context| self.take(&context));
+            if let Err(interruption) = taken {
+                return interruption;
+            }
+            publish.send_replace(self.identity.clone());
+        }
+        Interruption::Ended
+    }
+
+    /// Replaces what is known by what a message says: all of it, or nothing.
+    fn take(&mut self, context: &X509Context) -> Result<(), Interruption> {
+        if !self.identity.live {
+            info!(socket = %self.socket, "the Workload API answers");
+        }
+        let bundles = self.bundles(context)?;
+        self.identity.bundles = Some(bundles);
+        self.identity.revive();
+        match self.svid(context) {
+            Ok(svid) => self.identity.svid = Some(svid),
+            Err(error) => {
+                error!(%error, "no token can be minted");
+                self.identity.svid = None;
+                self.identity.trouble = Some(error.to_string().into());
+            }
+        }
+        Ok(())
+    }
+
+    fn bundles(&self, context: &X509Context) -> Result<Arc<Bundles>, BundleError> {
+        let bundle_set = context.bundle_set().iter();
+        let json: Map<_, _> = bundle_set.map(|(name, bundle)| (name.to_string(), to_json(bundle))).collect();
+        let bundles = Bundles::new(json)?;
+        match &self.identity.bundles {
+            // The same value: what was checked against it stays checked.
+            Some(known) if known.revision() == bundles.revision() => Ok(Arc::clone(known)),
+            _ => {
+                tell_bundles(&bundles);
+                Ok(Arc::new(bundles))
+            }
+        }
+    }
+
+    fn svid(&self, context: &X509Context) -> Result<Arc<Svid>, UnusableSvid> {
+        let svid = to_svid(self.choose(context)?)?;
+        match &self.identity.svid {
+            Some(known) if known.chain() == svid.chain() => Ok(Arc::clone(known)),
+            _ => {
+                let until = words::utc(svid.validity().not_after);
+                info!(spiffe_id = %svid.id(), certificates = svid.chain().len(), until, "new SVID");
+                Ok(Arc::new(svid))
+            }
+        }
+    }
+
+    fn choose<'a>(&self, context: &'a X509Context) -> Result<&'a X509Svid, UnusableSvid> {
+        let Some(wanted) = &self.wanted else {
+            return context.default_svid().map(Arc::as_ref).ok_or(SvidError::Empty.into());
+        };
+        let named = |svid: &&Arc<X509Svid>| svid.spiffe_id().to_string() == wanted.as_str();
+        let none = || UnusableSvid::NotAmong { wanted: wanted.clone(), found: ids(context) };
+        context.svids().iter().find(named).map(Arc::as_ref).ok_or_else(none)
+    }
+
+    fn interrupt(&mut self, interruption: &Interruption, now: Timestamp) {
+        let why = interruption.to_string();
+        // Said once, not with every try.
+        let news = self.identity.live || self.identity.trouble.as_deref() != Some(&why);
+        self.identity.lose(&why, now);
+        if matches!(interruption, Interruption::Withdrawn) {
+            self.identity.svid = None;
+        }
+        if news {
+            let kept = match self.identity.bundles {
+                Some(_) => "the last trust bundles stay in force until they are too old",
+                None => "there is nothing to mint with or to hand out",
+            };
+            warn!(socket = %self.socket, %why, kept, "no word from the Workload API; trying again");
+        }
+    }
+}
+
+/// Why there is an SVID and yet none to mint with.
+#[derive(Debug, thiserror::Error)]
+enum UnusableSvid {
+    /// The SVID is none that tokens can be minted with.
+    #[error("the SVID cannot be used: {0}")]
+    Svid(#[from] SvidError),
+    /// The workload has others.
+    #[error("`--spiffe-id` names `{wanted}`, but the agent has only {found} for this workload")]
+    NotAmong {
+        /// Which was asked for.
+        wanted: SpiffeId,
+        /// Which there are.
+        found: String,
+    },
+}
+
+fn ids(context: &X509Context) -> String {
+    let ids: Vec<_> = context.svids().iter().map(|svid| format!("`{}`", svid.spiffe_id())).collect();
+    ids.join(", ")
+}
+
+async fn open(
+    socket: &Socket,
+) -> Result<impl Stream<Item = Result<X509Context, WorkloadApiError>> + Unpin + use<>, Interruption> {
+    let channel = tonic::transport::Endpoint::from_shared(socket.to_string())?
+        .connect_timeout(CONNECT_TIMEOUT)
+        .http2_keep_alive_interval(PING_INTERVAL)
+        .keep_alive_timeout(PING_TIMEOUT)
+        .keep_alive_while_idle(true)
+        .connect()
+        .await?;
+    let client = WorkloadApiClient::new_with_channel(Endpoint::Unix(socket.0.clone()), channel);
+    Ok(Box::pin(client.stream_x509_contexts().await?))
+}
+
+fn to_json(bundle: &X509Bundle) -> serde_json::Value {
+    bundle::to_json(bundle.authorities().iter().map(|authority| authority.as_bytes()))
+}
+
+fn to_svid(svid: &X509Svid) -> Result<Svid, SvidError> {
+    let chain = svid.cert_chain().iter().map(|certificate| certificate.as_bytes().to_vec()).collect();
+    let key = SigningKey::from_pkcs8_der(svid.private_key().as_bytes()).map_err(|_| SvidError::NotP256)?;
+    Svid::new(chain, key)
+}
+
+/// Whoever rotates an authority waits for this before the new one is used.
+fn tell_bundles(bundles: &Bundles) {
+    let domains = bundles.set().iter().map(|(name, bundle)| format!("{name}={}", bundle.anchors().len()));
+    let authorities = domains.collect::<Vec<_>>().join(" ");
+    info!(
+        %authorities,
+        revision = %bundles.revision(),
+        "trust bundles changed: filters have them within 2 s by push, within one interval by pull; activate a new authority only then"
+    );
+}
+
+/// Up to a quarter longer, so that the companions of a node do not all come back at once.
+fn jittered(pause: Duration) -> Duration {
+    let mut byte = [0];
+    // Without randomness they come back at once, which is no more than unkind.
+    let _ = getrandom::fill(&mut byte);
+    pause + pause * u32::from(byte[0]) / 1024
+}
