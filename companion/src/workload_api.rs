@@ -3,7 +3,8 @@
 //!
 //! Each message is complete and replaces what was known. What cannot be used, and a stream that ends, change nothing but
 //! liveness: the last material stays in use, and the stream is opened again with back-off. Only PERMISSION_DENIED
-//! withdraws the SVID, because then the agent is there and says that this workload has no identity any more.
+//! withdraws the SVID, because then the agent is there and says that this workload has no identity any more. It counts
+//! when it lasts: SPIRE's agent says so for a moment, too, while it replaces SVIDs of a tainted authority.
 
 use crate::clock;
 use crate::identity::{Bundles, Identity, Svid, SvidError};
@@ -29,6 +30,8 @@ use tracing::{error, info, warn};
 const LEAST_PAUSE: Duration = Duration::from_millis(250);
 /// The longest pause: the socket is on this machine, so asking often costs little.
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+/// How long the agent must deny the identity until it is taken at its word.
+const WITHDRAWN_AFTER: Duration = Duration::from_secs(3);
 /// How long connecting may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How often an idle stream is checked with an HTTP/2 ping. SPIRE's gRPC server hangs up on those who ping more often
@@ -122,12 +125,14 @@ pub(crate) struct WorkloadApi {
     /// Which of several SVIDs; the first where none is named.
     wanted: Option<SpiffeId>,
     identity: Identity,
+    /// Since when the agent denies the identity.
+    denied_since: Option<Timestamp>,
 }
 
 impl WorkloadApi {
     /// The source behind a socket.
     pub(crate) fn new(socket: Socket, wanted: Option<SpiffeId>) -> Self {
-        Self { socket, wanted, identity: Identity::default() }
+        Self { socket, wanted, identity: Identity::default(), denied_since: None }
     }
 
     /// Publishes every change until nobody listens.
@@ -169,15 +174,22 @@ impl WorkloadApi {
         let bundles = self.bundles(context)?;
         self.identity.bundles = Some(bundles);
         self.identity.revive();
+        self.denied_since = None;
         match self.svid(context) {
             Ok(svid) => self.identity.svid = Some(svid),
-            Err(error) => {
-                error!(%error, "no token can be minted");
-                self.identity.svid = None;
-                self.identity.trouble = Some(error.to_string().into());
-            }
+            Err(error) => self.miss_svid(&error),
         }
         Ok(())
+    }
+
+    /// An SVID that cannot be used leaves the last one, which is good until it expires; one that the workload has not
+    /// any more is gone.
+    fn miss_svid(&mut self, error: &UnusableSvid) {
+        if matches!(error, UnusableSvid::NotAmong { .. }) {
+            self.identity.svid = None;
+        }
+        error!(%error, kept = self.identity.svid.is_some(), "the agent's SVID cannot be used");
+        self.identity.trouble = Some(error.to_string().into());
     }
 
     fn bundles(&self, context: &X509Context) -> Result<Arc<Bundles>, BundleError> {
@@ -215,13 +227,20 @@ impl WorkloadApi {
         context.svids().iter().find(named).map(Arc::as_ref).ok_or_else(none)
     }
 
+    fn withdraw(&mut self, now: Timestamp) {
+        let since = *self.denied_since.get_or_insert(now);
+        if now.since(since) >= WITHDRAWN_AFTER && self.identity.svid.take().is_some() {
+            error!(socket = %self.socket, "the agent has withdrawn the identity: no more tokens are minted");
+        }
+    }
+
     fn interrupt(&mut self, interruption: &Interruption, now: Timestamp) {
         let why = interruption.to_string();
         // Said once, not with every try.
         let news = self.identity.live || self.identity.trouble.as_deref() != Some(&why);
         self.identity.lose(&why, now);
         if matches!(interruption, Interruption::Withdrawn) {
-            self.identity.svid = None;
+            self.withdraw(now);
         }
         if news {
             let kept = match self.identity.bundles {
@@ -295,4 +314,44 @@ fn jittered(pause: Duration) -> Duration {
     // Without randomness they come back at once, which is no more than unkind.
     let _ = getrandom::fill(&mut byte);
     pause + pause * u32::from(byte[0]) / 1024
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dev_ca::Authority;
+    use scbte_core::spiffe_id::TrustDomain;
+
+    const NOW: Timestamp = Timestamp::from_secs(1_780_000_000);
+
+    fn source() -> WorkloadApi {
+        let authority = Authority::generate(&TrustDomain::parse("cluster.local").unwrap(), NOW).unwrap();
+        let id = SpiffeId::parse("spiffe://cluster.local/a").unwrap();
+        let svid = Arc::new(authority.issue(&id, NOW, Duration::from_secs(3600)).unwrap());
+        let mut source = WorkloadApi::new("unix:///run/agent.sock".parse().unwrap(), None);
+        source.identity = Identity { svid: Some(svid), live: true, ..Identity::default() };
+        source
+    }
+
+    #[test]
+    fn a_withdrawal_counts_when_it_lasts_and_an_outage_does_not() {
+        use Interruption::{Ended, Withdrawn};
+        for (name, said, kept) in [
+            ("denied once", &[(0, Withdrawn)][..], true),
+            ("denied for two seconds", &[(0, Withdrawn), (2, Withdrawn)], true),
+            ("denied for three", &[(0, Withdrawn), (1, Withdrawn), (3, Withdrawn)], false),
+            ("denied, then away", &[(0, Withdrawn), (60, Ended)], true),
+            ("denied, away, denied", &[(0, Withdrawn), (1, Ended), (60, Withdrawn)], false),
+            ("away for a minute", &[(0, Ended), (60, Ended)], true),
+        ] {
+            let mut source = source();
+            for (after, interruption) in said {
+                source.interrupt(interruption, NOW.plus(Duration::from_secs(*after)));
+            }
+            assert_eq!(source.identity.svid.is_some(), kept, "{name}");
+            let last = NOW.plus(Duration::from_secs(said.last().unwrap().0 + 7));
+            assert_eq!((source.identity.live, source.identity.age(last)), (false, Some(said.last().unwrap().0 + 7)));
+            assert!(source.identity.trouble.is_some(), "{name}");
+        }
+    }
 }

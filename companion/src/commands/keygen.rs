@@ -17,7 +17,8 @@ half: one pair per environment and namespace, the private half only in the compa
 Examples:
   scbte keygen --state-dir /var/lib/scbte       envelope.jwk (mode 0600) and envelope.pub.jwk there
   scbte keygen --out production.jwk             production.jwk (mode 0600) and production.pub.jwk
-  scbte keygen --k8s-secret scbte-envelope -n production | kubectl apply -f -"
+  scbte keygen --k8s-secret scbte-envelope -n production --public production.pub.jwk |
+      kubectl apply -f -"
 )]
 pub(crate) struct Keygen {
     /// File for the private JWK, mode 0600; the public half goes beside it, into FILE with .pub.jwk
@@ -36,6 +37,10 @@ pub(crate) struct Keygen {
     #[arg(long, short, value_name = "NAME", requires = "k8s_secret")]
     namespace: Option<String>,
 
+    /// With --k8s-secret: a file for the public half, too
+    #[arg(long, value_name = "FILE", requires = "k8s_secret")]
+    public: Option<PathBuf>,
+
     /// Replace a key that is there: filters that pin its public half stop believing this companion
     #[arg(long)]
     force: bool,
@@ -45,15 +50,27 @@ impl Keygen {
     pub(super) fn execute(self) -> Result<Output> {
         let key = EnvelopeKey::generate()?;
         if let Some(name) = &self.k8s_secret {
+            self.write_public_half(&key)?;
             return Ok(Output::success(secret(&key, name, self.namespace.as_deref())));
         }
         let (private, public) = self.files()?;
-        if private.exists() && !self.force {
-            return Err(format!("`{}` is there already; --force replaces it", private.display()).into());
-        }
+        self.refuse_to_replace(&private)?;
         state::write(&private, &key.to_private_jwk(), Access::Private)?;
         state::write(&public, &key.to_public_jwk(), Access::Public)?;
         Ok(Output::success(format!("private  {}\npublic   {}\n", private.display(), public.display())))
+    }
+
+    fn write_public_half(&self, key: &EnvelopeKey) -> Result<()> {
+        let Some(path) = &self.public else { return Ok(()) };
+        self.refuse_to_replace(path)?;
+        Ok(state::write(path, &key.to_public_jwk(), Access::Public)?)
+    }
+
+    fn refuse_to_replace(&self, path: &Path) -> Result<()> {
+        match path.exists() && !self.force {
+            true => Err(format!("`{}` is there already; --force replaces it", path.display()).into()),
+            false => Ok(()),
+        }
     }
 
     fn files(&self) -> Result<(PathBuf, PathBuf)> {

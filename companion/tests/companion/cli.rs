@@ -212,7 +212,11 @@ fn keys_are_made_private_and_never_overwritten() {
 
 #[test]
 fn a_kubernetes_secret_holds_the_private_half() {
-    let out = scbte(["keygen", "--k8s-secret", "scbte-envelope", "--namespace", "production"]).good();
+    let root = tempfile::tempdir().unwrap();
+    let file = root.path().join("production.pub.jwk");
+    let keygen = ["keygen", "--k8s-secret", "scbte-envelope", "--namespace", "production", "--public"];
+    let keygen = || scbte(keygen.iter().copied().chain([file.to_str().unwrap()]));
+    let out = keygen().good();
     let yaml: Value = serde_saphyr::from_str(&out).unwrap();
     assert_eq!((&yaml["kind"], &yaml["metadata"]["name"]), (&"Secret".into(), &"scbte-envelope".into()));
     assert_eq!(yaml["metadata"]["namespace"], "production");
@@ -220,6 +224,12 @@ fn a_kubernetes_secret_holds_the_private_half() {
     let public: Value = serde_json::from_str(out.lines().last().unwrap().strip_prefix("# ").unwrap()).unwrap();
     assert!(secret["d"].is_string() && public.get("d").is_none());
     assert_eq!(secret["kid"], public["kid"]);
+    let written = std::fs::read_to_string(&file).unwrap();
+    assert_eq!(serde_json::from_str::<Value>(&written).unwrap(), public);
+
+    let again = keygen();
+    assert!(again.code == 1 && again.out.is_empty() && again.err.contains("is there already"), "{again:?}");
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), written);
 }
 
 #[test]
@@ -257,6 +267,7 @@ fn every_command_helps() {
     for arguments in [
         &["--help"][..],
         &["run", "--help"],
+        &["health", "--help"],
         &["keygen", "--help"],
         &["token", "mint", "--help"],
         &["token", "inspect", "--help"],
