@@ -69,6 +69,8 @@ pub(crate) struct Gauges {
 pub(crate) struct Metrics {
     /// Tokens minted.
     pub(crate) tokens_minted: Counter,
+    /// Tokens given out again.
+    pub(crate) tokens_reused: Counter,
     /// Times that another companion's bundle was in force.
     pub(crate) bundle_conflicts: Counter,
     token_errors: Family<ReasonLabel, Counter>,
@@ -98,6 +100,7 @@ impl Metrics {
 
     fn register_counters(&self, registry: &mut Registry) {
         registry.register("scbte_tokens_minted", "Tokens minted", self.tokens_minted.clone());
+        registry.register("scbte_tokens_reused", "Tokens given out again", self.tokens_reused.clone());
         registry.register("scbte_token_errors", "Requests for a token that got none", self.token_errors.clone());
         registry.register("scbte_bundle_pushes", "Pushes of the trust bundle to Envoy", self.bundle_pushes.clone());
         let help = "Times that an Envoy had another companion's trust bundle";
@@ -140,6 +143,7 @@ mod tests {
         let text = metrics.encode(&gauges).unwrap();
         for line in [
             "scbte_tokens_minted_total 1",
+            "scbte_tokens_reused_total 0",
             "scbte_token_errors_total{reason=\"forbidden\"} 1",
             "scbte_bundle_pushes_total{result=\"ok\"} 1",
             "scbte_bundle_conflicts_total 1",

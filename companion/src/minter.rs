@@ -40,13 +40,20 @@ pub(crate) enum MintError {
     #[error("there is no trust bundle to check the SVID against")]
     NoBundle,
     /// The SVID is not valid by the own bundle.
-    #[error("the SVID is not valid: {0}")]
-    Chain(#[from] ChainError),
+    #[error("the SVID is not valid: {error}{}", source_says(.trouble.as_deref()))]
+    Chain {
+        /// What is wrong with it.
+        error: ChainError,
+        /// What is wrong with the identity source.
+        trouble: Option<Arc<str>>,
+    },
     /// The SVID or an authority above it is about to expire.
-    #[error("the SVID's chain ends in {left} s, a token needs {needed} s", needed = LEAST_LIFETIME.as_secs())]
+    #[error("the SVID's chain ends in {left} s, a token needs {needed} s{}", source_says(.trouble.as_deref()), needed = LEAST_LIFETIME.as_secs())]
     ChainEnds {
         /// Seconds left.
         left: u64,
+        /// What is wrong with the identity source.
+        trouble: Option<Arc<str>>,
     },
     /// No randomness.
     #[error("the system gives no randomness: {0}")]
@@ -61,6 +68,11 @@ pub(crate) enum MintError {
     },
 }
 
+/// Why there is no newer one.
+fn source_says(trouble: Option<&str>) -> String {
+    trouble.map(|trouble| format!("; the identity source: {trouble}")).unwrap_or_default()
+}
+
 /// A minted token. Its text is a credential: it must not get into a log.
 #[derive(Clone)]
 pub(crate) struct Minted {
@@ -70,6 +82,8 @@ pub(crate) struct Minted {
     pub(crate) iat: u64,
     /// When it expires, seconds since the epoch.
     pub(crate) exp: u64,
+    /// Whether it was given out before.
+    pub(crate) reused: bool,
 }
 
 impl Minted {
@@ -92,7 +106,8 @@ struct Checked {
     svid: Arc<Svid>,
     bundles: Arc<Bundles>,
     chain: ValidChain,
-    kept: LruCache<TokenRequest, Minted>,
+    /// Only where tokens are reused.
+    kept: Option<LruCache<TokenRequest, Minted>>,
 }
 
 impl Minter {
@@ -105,32 +120,26 @@ impl Minter {
     pub(crate) fn mint(&self, request: &TokenRequest, now: Timestamp) -> Result<Minted, MintError> {
         let identity = self.identity.borrow().clone();
         let (svid, bundles) = usable(&identity)?;
-        let exp = expiry(self.check(svid, bundles, now)?, now)?;
-        if let Some(kept) = self.kept(request, svid, bundles, now) {
-            return Ok(kept);
+        let exp = expiry(self.check_identity(&identity, now)?, now, &identity)?;
+        let mut checked = self.checked();
+        let kept = checked.as_mut().and_then(|checked| checked.kept_of(svid, bundles));
+        if let Some(found) = kept.and_then(|kept| kept.get(request)).filter(|found| found.is_young(now)) {
+            return Ok(Minted { reused: true, ..found.clone() });
         }
+        // Signing is what takes long.
+        drop(checked);
         let minted = sign(request, svid, now, exp)?;
-        self.keep(request, svid, bundles, &minted);
+        if let Some(kept) = self.checked().as_mut().and_then(|checked| checked.kept_of(svid, bundles)) {
+            kept.put(request.clone(), minted.clone());
+        }
         Ok(minted)
     }
 
     /// Until when the identity's SVID is valid by its own bundle.
     pub(crate) fn check_identity(&self, identity: &Identity, now: Timestamp) -> Result<Timestamp, MintError> {
         let (svid, bundles) = usable(identity)?;
-        self.check(svid, bundles, now)
-    }
-
-    fn kept(&self, request: &TokenRequest, svid: &Arc<Svid>, bundles: &Arc<Bundles>, now: Timestamp) -> Option<Minted> {
-        let mut checked = self.checked();
-        let checked = checked.as_mut().filter(|checked| self.reuse && checked.is_of(svid, bundles))?;
-        checked.kept.get(request).filter(|kept| kept.is_young(now)).cloned()
-    }
-
-    fn keep(&self, request: &TokenRequest, svid: &Arc<Svid>, bundles: &Arc<Bundles>, minted: &Minted) {
-        let mut checked = self.checked();
-        if let Some(checked) = checked.as_mut().filter(|checked| self.reuse && checked.is_of(svid, bundles)) {
-            checked.kept.put(request.clone(), minted.clone());
-        }
+        let trouble = || identity.trouble.clone();
+        self.check(svid, bundles, now).map_err(|error| MintError::Chain { error, trouble: trouble() })
     }
 
     fn checked(&self) -> MutexGuard<'_, Option<Checked>> {
@@ -138,7 +147,7 @@ impl Minter {
     }
 
     /// Until when the SVID's chain is valid by the own bundle.
-    fn check(&self, svid: &Arc<Svid>, bundles: &Arc<Bundles>, now: Timestamp) -> Result<Timestamp, MintError> {
+    fn check(&self, svid: &Arc<Svid>, bundles: &Arc<Bundles>, now: Timestamp) -> Result<Timestamp, ChainError> {
         let mut checked = self.checked();
         let known = checked.as_ref().filter(|known| known.is_of(svid, bundles) && now <= known.chain.not_after);
         if let Some(known) = known {
@@ -146,13 +155,18 @@ impl Minter {
         }
         let chain = chain::validate(svid.chain(), bundles.set(), &InModule, now, TokenRules::default().clock_skew)?;
         let not_after = chain.not_after;
-        let kept = LruCache::new(MAX_KEPT);
+        let kept = self.reuse.then(|| LruCache::new(MAX_KEPT));
         *checked = Some(Checked { svid: Arc::clone(svid), bundles: Arc::clone(bundles), chain, kept });
         Ok(not_after)
     }
 }
 
 impl Checked {
+    /// What is kept of this SVID and these bundles, and of no others.
+    fn kept_of(&mut self, svid: &Arc<Svid>, bundles: &Arc<Bundles>) -> Option<&mut LruCache<TokenRequest, Minted>> {
+        if self.is_of(svid, bundles) { self.kept.as_mut() } else { None }
+    }
+
     fn is_of(&self, svid: &Arc<Svid>, bundles: &Arc<Bundles>) -> bool {
         Arc::ptr_eq(&self.svid, svid) && Arc::ptr_eq(&self.bundles, bundles)
     }
@@ -177,14 +191,14 @@ fn sign(request: &TokenRequest, svid: &Svid, now: Timestamp, exp: u64) -> Result
     });
     let token = token::sign::token(&claims, svid.chain(), svid.kid(), svid.key());
     check_size(&token)?;
-    Ok(Minted { token, iat, exp })
+    Ok(Minted { token, iat, exp, reused: false })
 }
 
 /// min(now + 300 s, the chain's end), if enough of it is left.
-fn expiry(chain_ends: Timestamp, now: Timestamp) -> Result<u64, MintError> {
+fn expiry(chain_ends: Timestamp, now: Timestamp, identity: &Identity) -> Result<u64, MintError> {
     let left = chain_ends.secs().saturating_sub(now.secs());
     if left < LEAST_LIFETIME.as_secs() {
-        return Err(MintError::ChainEnds { left });
+        return Err(MintError::ChainEnds { left, trouble: identity.trouble.clone() });
     }
     Ok(now.secs() + left.min(TOKEN_LIFETIME.as_secs()))
 }
@@ -334,14 +348,21 @@ mod tests {
         assert!(matches!(none.1.mint(&plain(), NOW), Err(MintError::NoSvid(_))));
         assert!(matches!(no_bundle.1.mint(&plain(), NOW), Err(MintError::NoBundle)));
         let (_identity, expired) = minter(svid(&ca, 60), bundles(&[&ca]));
-        assert!(matches!(expired.mint(&plain(), later(61)), Err(MintError::Chain(_))));
+        assert!(matches!(expired.mint(&plain(), later(61)), Err(MintError::Chain { .. })));
+        let (sender, troubled) = minter(svid(&ca, 60), bundles(&[&ca]));
+        sender.send_modify(|identity| identity.trouble = Some("its key is not P-256".into()));
+        assert!(troubled.mint(&plain(), later(1)).is_ok(), "the last good SVID does");
+        for at in [55, 61] {
+            let error = troubled.mint(&plain(), later(at)).err().unwrap().to_string();
+            assert!(error.contains("; the identity source: its key is not P-256"), "{error}");
+        }
 
         // The check is remembered, but not beyond a change.
         let good = svid(&ca, 3600);
         let (identity, minter) = minter(good.clone(), bundles(&[&ca]));
         assert!(minter.mint(&plain(), NOW).is_ok());
         identity.send_replace(Identity { svid: good, bundles: bundles(&[&other]), live: true, ..Identity::default() });
-        assert!(matches!(minter.mint(&plain(), NOW), Err(MintError::Chain(_))));
+        assert!(matches!(minter.mint(&plain(), NOW), Err(MintError::Chain { .. })));
     }
 
     #[test]

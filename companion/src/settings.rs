@@ -73,11 +73,11 @@ pub(crate) struct RawSettings {
 
     /// Allow only tokens for this audience, or audiences with this beginning (`api.*`); repeat for several [default: all]
     #[arg(long, env = "SCBTE_ALLOW_AUDIENCE", hide_env_values = true, value_name = "PATTERN", value_delimiter = ',')]
-    pub(crate) allow_audience: Vec<String>,
+    pub(crate) allow_audience: Option<Vec<String>>,
 
     /// Allow only tokens for this context, or contexts with this beginning (`read:*`); repeat for several [default: all]
     #[arg(long, env = "SCBTE_ALLOW_CONTEXT", hide_env_values = true, value_name = "PATTERN", value_delimiter = ',')]
-    pub(crate) allow_context: Vec<String>,
+    pub(crate) allow_context: Option<Vec<String>>,
 
     /// Give the same token out again for the same request until half its life is over [default: false]
     #[arg(long, env = "SCBTE_REUSE_TOKENS", hide_env_values = true, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
@@ -131,6 +131,9 @@ pub(crate) enum SettingsError {
     /// No Workload API.
     #[error("`--workload-api`: {0}")]
     Socket(#[from] NotASocket),
+    /// A list that allows nothing, or all.
+    #[error("`{0}` is empty: name what is allowed, or leave it out to allow all")]
+    EmptyList(&'static str),
     /// Not a pattern of an allow-list.
     #[error("`{flag}`: {error}")]
     Pattern {
@@ -245,8 +248,8 @@ impl RawSettings {
             token_listen_public: self.token_listen_public.or(other.token_listen_public),
             token_host: first(self.token_host, other.token_host),
             require_header: self.require_header.or(other.require_header),
-            allow_audience: first(self.allow_audience, other.allow_audience),
-            allow_context: first(self.allow_context, other.allow_context),
+            allow_audience: self.allow_audience.or(other.allow_audience),
+            allow_context: self.allow_context.or(other.allow_context),
             reuse_tokens: self.reuse_tokens.or(other.reuse_tokens),
             admin_listen: self.admin_listen.or(other.admin_listen),
             log_format: self.log_format.or(other.log_format),
@@ -271,8 +274,8 @@ impl RawSettings {
                 required_header: self.require_header.map(header_name).transpose()?,
             },
             allow_list: AllowList {
-                audiences: patterns("--allow-audience", &self.allow_audience)?,
-                contexts: patterns("--allow-context", &self.allow_context)?,
+                audiences: patterns("--allow-audience", self.allow_audience.as_deref())?,
+                contexts: patterns("--allow-context", self.allow_context.as_deref())?,
             },
             reuse_tokens: self.reuse_tokens.unwrap_or_default(),
             admin_listen: listen("--admin-listen", self.admin_listen.as_deref(), ADMIN_LISTEN)?,
@@ -326,8 +329,16 @@ fn target(name: Option<String>) -> Result<String, SettingsError> {
     }
 }
 
-fn patterns(flag: &'static str, texts: &[String]) -> Result<Vec<Pattern>, SettingsError> {
-    texts.iter().map(|text| text.parse().map_err(|error| SettingsError::Pattern { flag, error })).collect()
+/// An empty list is refused: it reads as "none", and no list means "all".
+fn patterns(flag: &'static str, texts: Option<&[String]>) -> Result<Vec<Pattern>, SettingsError> {
+    if texts.is_some_and(<[String]>::is_empty) {
+        return Err(SettingsError::EmptyList(flag));
+    }
+    texts
+        .unwrap_or_default()
+        .iter()
+        .map(|text| text.parse().map_err(|error| SettingsError::Pattern { flag, error }))
+        .collect()
 }
 
 fn listen(flag: &'static str, given: Option<&str>, default: &str) -> Result<ListenAddress, SettingsError> {
@@ -372,6 +383,7 @@ mod tests {
             ("admin_listen = \"x\"", "`--admin-listen`: expected"),
             ("push = [\"https://envoy\"]", "`--push`: expected `http://HOST:PORT`"),
             ("allow_context = [\"*\"]", "`--allow-context`: expected a name"),
+            ("allow_audience = []", "`--allow-audience` is empty"),
             ("allow_audience = [\"a*b\"]", "`--allow-audience`: expected a name"),
             ("require_header = \"a b\"", "`a b` is no header name"),
             ("unknown = 1", "unknown field `unknown`"),

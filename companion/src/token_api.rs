@@ -56,8 +56,8 @@ pub(crate) async fn healthz() -> Response {
 
 async fn token(State(api): State<Arc<TokenApi>>, request: Request) -> Response {
     match api.token(request).await {
-        Ok(Minted { token, exp, .. }) => {
-            api.metrics.tokens_minted.inc();
+        Ok(Minted { token, exp, reused, .. }) => {
+            if reused { &api.metrics.tokens_reused } else { &api.metrics.tokens_minted }.inc();
             json_response(StatusCode::OK, &json!({"token": token, "exp": exp}))
         }
         Err(problem) => {

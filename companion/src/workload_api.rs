@@ -24,6 +24,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tracing::{error, info, warn};
 
 /// The first pause after a failure; a new pod's identity is often only a moment away.
@@ -125,14 +126,32 @@ pub(crate) struct WorkloadApi {
     /// Which of several SVIDs; the first where none is named.
     wanted: Option<SpiffeId>,
     identity: Identity,
-    /// Since when the agent denies the identity.
-    denied_since: Option<Timestamp>,
+    denial: Denial,
+}
+
+/// How long the agent has been denying the identity, without a word in between that says otherwise.
+#[derive(Debug, Default)]
+struct Denial {
+    since: Option<Instant>,
+}
+
+impl Denial {
+    /// The agent denies it; whether that has lasted.
+    fn denied(&mut self, now: Instant) -> bool {
+        let since = *self.since.get_or_insert(now);
+        now.duration_since(since) >= WITHDRAWN_AFTER
+    }
+
+    /// The agent has it, or cannot be heard: what it said before may have been of a moment.
+    fn interrupted(&mut self) {
+        self.since = None;
+    }
 }
 
 impl WorkloadApi {
     /// The source behind a socket.
     pub(crate) fn new(socket: Socket, wanted: Option<SpiffeId>) -> Self {
-        Self { socket, wanted, identity: Identity::default(), denied_since: None }
+        Self { socket, wanted, identity: Identity::default(), denial: Denial::default() }
     }
 
     /// Publishes every change until nobody listens.
@@ -174,7 +193,7 @@ impl WorkloadApi {
         let bundles = self.bundles(context)?;
         self.identity.bundles = Some(bundles);
         self.identity.revive();
-        self.denied_since = None;
+        self.denial.interrupted();
         match self.svid(context) {
             Ok(svid) => self.identity.svid = Some(svid),
             Err(error) => self.miss_svid(&error),
@@ -227,9 +246,8 @@ impl WorkloadApi {
         context.svids().iter().find(named).map(Arc::as_ref).ok_or_else(none)
     }
 
-    fn withdraw(&mut self, now: Timestamp) {
-        let since = *self.denied_since.get_or_insert(now);
-        if now.since(since) >= WITHDRAWN_AFTER && self.identity.svid.take().is_some() {
+    fn withdraw(&mut self) {
+        if self.denial.denied(Instant::now()) && self.identity.svid.take().is_some() {
             error!(socket = %self.socket, "the agent has withdrawn the identity: no more tokens are minted");
         }
     }
@@ -239,8 +257,9 @@ impl WorkloadApi {
         // Said once, not with every try.
         let news = self.identity.live || self.identity.trouble.as_deref() != Some(&why);
         self.identity.lose(&why, now);
-        if matches!(interruption, Interruption::Withdrawn) {
-            self.withdraw(now);
+        match interruption {
+            Interruption::Withdrawn => self.withdraw(),
+            _ => self.denial.interrupted(),
         }
         if news {
             let kept = match self.identity.bundles {
@@ -319,39 +338,27 @@ fn jittered(pause: Duration) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dev_ca::Authority;
-    use scbte_core::spiffe_id::TrustDomain;
-
-    const NOW: Timestamp = Timestamp::from_secs(1_780_000_000);
-
-    fn source() -> WorkloadApi {
-        let authority = Authority::generate(&TrustDomain::parse("cluster.local").unwrap(), NOW).unwrap();
-        let id = SpiffeId::parse("spiffe://cluster.local/a").unwrap();
-        let svid = Arc::new(authority.issue(&id, NOW, Duration::from_secs(3600)).unwrap());
-        let mut source = WorkloadApi::new("unix:///run/agent.sock".parse().unwrap(), None);
-        source.identity = Identity { svid: Some(svid), live: true, ..Identity::default() };
-        source
-    }
 
     #[test]
-    fn a_withdrawal_counts_when_it_lasts_and_an_outage_does_not() {
-        use Interruption::{Ended, Withdrawn};
-        for (name, said, kept) in [
-            ("denied once", &[(0, Withdrawn)][..], true),
-            ("denied for two seconds", &[(0, Withdrawn), (2, Withdrawn)], true),
-            ("denied for three", &[(0, Withdrawn), (1, Withdrawn), (3, Withdrawn)], false),
-            ("denied, then away", &[(0, Withdrawn), (60, Ended)], true),
-            ("denied, away, denied", &[(0, Withdrawn), (1, Ended), (60, Withdrawn)], false),
-            ("away for a minute", &[(0, Ended), (60, Ended)], true),
+    fn a_denial_counts_when_it_lasts_without_a_word_in_between() {
+        // Seconds at which the agent denies the identity (true), or says something else or nothing (false).
+        for (name, said, withdrawn) in [
+            ("once", &[(0, true)][..], false),
+            ("for two seconds", &[(0, true), (2, true)], false),
+            ("for three", &[(0, true), (1, true), (3, true)], true),
+            ("it has it again in between", &[(0, true), (2, false), (3, true)], false),
+            ("for three after that", &[(0, true), (2, false), (3, true), (6, true)], true),
+            ("away for a minute", &[(0, true), (60, false)], false),
         ] {
-            let mut source = source();
-            for (after, interruption) in said {
-                source.interrupt(interruption, NOW.plus(Duration::from_secs(*after)));
+            let (mut denial, start) = (Denial::default(), Instant::now());
+            let mut lasted = false;
+            for (after, denied) in said {
+                lasted = *denied && denial.denied(start + Duration::from_secs(*after));
+                if !denied {
+                    denial.interrupted();
+                }
             }
-            assert_eq!(source.identity.svid.is_some(), kept, "{name}");
-            let last = NOW.plus(Duration::from_secs(said.last().unwrap().0 + 7));
-            assert_eq!((source.identity.live, source.identity.age(last)), (false, Some(said.last().unwrap().0 + 7)));
-            assert!(source.identity.trouble.is_some(), "{name}");
+            assert_eq!(lasted, withdrawn, "{name}");
         }
     }
 }

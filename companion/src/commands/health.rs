@@ -10,7 +10,7 @@ use crate::words::visible;
 use serde_json::Value;
 use std::time::Duration;
 
-/// How long a companion may take to answer: less than a probe's own limit, so that the reason is told.
+/// How long a companion may take to answer: less than `timeoutSeconds` of pod.yaml's probes, so that the reason is told.
 const TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Ask a companion whether it is ready; the exit code is 0 or 1

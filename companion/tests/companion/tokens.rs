@@ -186,6 +186,8 @@ fn a_token_is_reused_only_where_asked_for() {
         assert_eq!(first.json()["token"] == second.json()["token"], reused, "{arguments:?}");
         let other = companion.post_token(r#"{"aud":"api.production.svc.cluster.local","ctx":"write:users"}"#);
         assert_ne!(first.json()["token"], other.json()["token"], "another request");
+        let counts = ["scbte_tokens_minted_total", "scbte_tokens_reused_total"].map(|name| companion.metric(name));
+        assert_eq!(counts, if reused { [2.0, 1.0] } else { [3.0, 0.0] });
     }
 }
 
