@@ -3,6 +3,8 @@
 
 mod bytes;
 mod capabilities;
+#[path = "../common/mod.rs"]
+mod common;
 mod control;
 mod demo;
 mod func_e;

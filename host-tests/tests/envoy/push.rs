@@ -48,7 +48,7 @@ async fn two_companions_on_one_envoy_do_not_fight() -> Outcome {
         fs::copy(stack.folder.join(name), second.join(name))?;
     }
     let ports = Ports { control: stack.ports.control, ..Ports::free() };
-    let other = Companion::start(&stack.tools, &second, &ports, &stack.folder.join("second.log")).await?;
+    let other = Companion::builder(&stack.tools, &second, &ports).start(&stack.folder.join("second.log")).await?;
     let both = [stack.companion()?, &other];
     in_sync(&both).await?;
     they_keep_still(&stack).await?;

@@ -1,39 +1,15 @@
 //! What the tests share: a stack for each test that changes something, one for all that do not, and good calls.
 
+pub(crate) use crate::common::{Failure, ORDERS, Outcome, SOON, USERS, assert_admitted, assert_refused};
+
+use crate::common::print_end;
 use scbte_host_tests::fixture::{
     API_GATEWAY, AUDIENCE, Authority, Error, Request, Response, Stack, StackBuilder, Tools, Workload, eventually,
 };
-use std::fmt::{Debug, Formatter};
 use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Weak};
-use std::time::Duration;
 use tempfile::TempDir;
 use tokio::sync::Mutex;
-
-/// What the demo's policy lets the API gateway do.
-pub(crate) const USERS: &str = "/api/v1/users";
-/// What the demo's policy lets the order service do.
-pub(crate) const ORDERS: &str = "/api/v1/orders";
-/// How long something may take that Envoy does soon, on a busy machine.
-pub(crate) const SOON: Duration = Duration::from_secs(30);
-
-/// What a test returns.
-pub(crate) type Outcome = Result<(), Failure>;
-
-/// An error as its author meant it to be read.
-pub(crate) struct Failure(String);
-
-impl<E: std::error::Error> From<E> for Failure {
-    fn from(error: E) -> Self {
-        Self(error.to_string())
-    }
-}
-
-impl Debug for Failure {
-    fn fmt(&self, formatter: &mut Formatter<'_>) -> std::fmt::Result {
-        formatter.write_str(&self.0)
-    }
-}
 
 /// A stack in a folder that goes with it.
 pub(crate) struct Own {
@@ -59,10 +35,7 @@ impl DerefMut for Own {
 impl Drop for Own {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            let log = self.stack.envoy().map(|envoy| envoy.log()).unwrap_or_default();
-            let lines: Vec<_> = log.lines().collect();
-            let end = lines.iter().skip(lines.len().saturating_sub(20));
-            eprintln!("the end of Envoy's log:\n{}", end.map(|line| format!("  | {line}\n")).collect::<String>());
+            print_end("Envoy's", &self.stack.envoy().map(|envoy| envoy.log()).unwrap_or_default());
         }
     }
 }
@@ -106,19 +79,6 @@ pub(crate) async fn assert_serves(stack: &Stack, after: &str) -> Outcome {
     let response = stack.send(&good_call(stack).await?).await?;
     assert_admitted(&response, after);
     Ok(())
-}
-
-/// Checks that a call was admitted as the API gateway's.
-#[track_caller]
-pub(crate) fn assert_admitted(response: &Response, name: &str) {
-    assert_eq!(response.status, 200, "{name}: {}", response.text());
-    assert_eq!(response.upstream_header("x-scbte-subject").as_deref(), Some(API_GATEWAY), "{name}");
-}
-
-/// Checks the status and the reason of a refusal.
-#[track_caller]
-pub(crate) fn assert_refused(response: &Response, status: u16, reason: &str, name: &str) {
-    assert_eq!((response.status, response.reason().as_deref()), (status, Some(reason)), "{name}: {}", response.text());
 }
 
 /// Repeats a call until its answer is a wanted one: a new configuration reaches each worker in its own time.
