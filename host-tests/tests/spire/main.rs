@@ -15,6 +15,7 @@ mod outages;
 mod propagation;
 mod pull;
 mod rotation;
+mod shipped;
 mod support;
 mod token;
 mod upstream;

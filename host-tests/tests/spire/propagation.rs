@@ -8,7 +8,7 @@ use tokio::time::sleep;
 const CHANGES: usize = 9;
 /// The agent asks its server each second here, the companion pushes at once, a worker looks each second: two seconds,
 /// and some for a busy machine.
-const LONGEST: Duration = Duration::from_secs(6);
+const LONGEST: Duration = Duration::from_secs(10);
 
 #[tokio::test]
 async fn a_change_of_the_bundle_is_soon_in_use() -> Outcome {
