@@ -17,8 +17,10 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
-/// How often an unchanged bundle is signed again.
+/// How old an unchanged bundle's signature may get.
 const REFRESH: Duration = Duration::from_secs(60);
+/// How often that is looked at.
+const LOOK: Duration = Duration::from_secs(1);
 /// Least time between two signatures that answer another companion's.
 const CONTEST: Duration = Duration::from_secs(5);
 /// A stored `seq` further ahead of the clock than this is of a clock that was wrong.
@@ -75,8 +77,9 @@ impl Signer {
         let seq_file = folder.file(SEQ_FILE);
         let stored = state::read(&seq_file).ok();
         let last_seq = stored.as_ref().and_then(|text| text.trim().parse().ok());
-        if let (Some(text), None) = (stored, last_seq) {
-            warn!(file = %seq_file.display(), found = %crate::words::visible(&text), "ignored: not a number");
+        if stored.is_some() && last_seq.is_none() {
+            // What it says instead is not for a log: somebody may have made it a link to a key.
+            warn!(file = %seq_file.display(), "ignored: not a number");
         }
         Self { key, target, dev, seq_file, last_seq }
     }
@@ -112,18 +115,31 @@ impl Signer {
 enum Trigger {
     /// The identity source said something.
     Changed,
-    /// A minute went by.
-    Refresh,
+    /// A second went by.
+    Look,
     /// An Envoy has another companion's bundle.
     Contest,
 }
 
+impl SignedEnvelope {
+    /// Whether it is old, or lies ahead of the clock, which was set back then. By the clock and not by time that went
+    /// by: filters judge it so.
+    fn is_due(&self, now: Timestamp) -> bool {
+        now < self.iat || now.since(self.iat) >= REFRESH
+    }
+}
+
 /// What is there to sign now, if anything.
-fn to_sign<'a>(trigger: Trigger, identity: &'a Identity, current: Option<&SignedEnvelope>) -> Option<&'a Arc<Bundles>> {
+fn to_sign<'a>(
+    trigger: Trigger,
+    identity: &'a Identity,
+    current: Option<&SignedEnvelope>,
+    now: Timestamp,
+) -> Option<&'a Arc<Bundles>> {
     let bundles = identity.bundles.as_ref().filter(|bundles| identity.live && !bundles.is_empty())?;
-    let known = current.is_some_and(|current| current.revision == bundles.revision());
+    let is_current = |current: &SignedEnvelope| current.revision == bundles.revision() && !current.is_due(now);
     // An SVID was renewed, say.
-    (trigger != Trigger::Changed || !known).then_some(bundles)
+    (trigger == Trigger::Contest || !current.is_some_and(is_current)).then_some(bundles)
 }
 
 /// Keeps the newest envelope current.
@@ -151,15 +167,15 @@ impl Envelopes {
 
     /// Signs whenever there is a reason to.
     pub(crate) async fn run(mut self) {
-        let mut refresh = tokio::time::interval_at(Instant::now() + REFRESH, REFRESH);
-        refresh.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut look = tokio::time::interval(LOOK);
+        look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             let trigger = tokio::select! {
                 changed = self.identity.changed() => match changed {
                     Ok(()) => Trigger::Changed,
                     Err(_) => return,
                 },
-                _ = refresh.tick() => Trigger::Refresh,
+                _ = look.tick() => Trigger::Look,
                 Some(()) = self.contests.recv() => Trigger::Contest,
             };
             if trigger != Trigger::Contest || self.may_contest() {
@@ -180,7 +196,7 @@ impl Envelopes {
     async fn act(&mut self, trigger: Trigger) {
         let identity = self.identity.borrow_and_update().clone();
         let current = self.newest.borrow().clone();
-        let Some(bundles) = to_sign(trigger, &identity, current.as_deref()) else { return };
+        let Some(bundles) = to_sign(trigger, &identity, current.as_deref(), clock::now()) else { return };
         let envelope = match self.signer.sign(bundles, clock::now()) {
             Ok(envelope) => envelope,
             Err(wait) => {
@@ -280,21 +296,33 @@ mod tests {
         let folder = StateDir::create(root.path()).unwrap();
         let same = signer(&folder).0.sign(&one(), NOW).unwrap();
         let other = bundles(json!({"other": {"keys": []}}));
-        use Trigger::{Changed, Contest, Refresh};
+        use Trigger::{Changed, Contest, Look};
+        let (soon, later) = (NOW.plus(Duration::from_secs(59)), NOW.plus(Duration::from_secs(60)));
         for (name, trigger, bundles, live, current, signs) in [
             ("first", Changed, Some(one()), true, None, true),
             ("another bundle", Changed, Some(other), true, Some(&same), true),
             ("another SVID", Changed, Some(one()), true, Some(&same), false),
-            ("a minute", Refresh, Some(one()), true, Some(&same), true),
+            ("a second", Look, Some(one()), true, Some(&same), false),
             ("a contest", Contest, Some(one()), true, Some(&same), true),
-            ("a minute, dead", Refresh, Some(one()), false, Some(&same), false),
             ("a contest, dead", Contest, Some(one()), false, Some(&same), false),
             ("a change, dead", Changed, Some(one()), false, None, false),
             ("an empty set", Changed, Some(bundles(json!({}))), true, None, false),
-            ("nothing yet", Refresh, None, true, None, false),
+            ("nothing yet", Look, None, true, None, false),
         ] {
             let identity = Identity { bundles, live, ..Identity::default() };
-            assert_eq!(to_sign(trigger, &identity, current).is_some(), signs, "{name}");
+            assert_eq!(to_sign(trigger, &identity, current, soon).is_some(), signs, "{name}");
+        }
+        let live = Identity { bundles: Some(one()), live: true, ..Identity::default() };
+        for trigger in [Changed, Look] {
+            assert!(to_sign(trigger, &live, Some(&same), later).is_some(), "a minute");
+            assert!(
+                to_sign(trigger, &live, Some(&same), NOW.minus(Duration::from_secs(1))).is_some(),
+                "the clock was set back"
+            );
+            assert!(
+                to_sign(trigger, &Identity { live: false, ..live.clone() }, Some(&same), later).is_none(),
+                "a minute, dead"
+            );
         }
     }
 }

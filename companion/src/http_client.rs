@@ -18,7 +18,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 
 /// Longest answer: an envelope with many trust domains.
-const MAX_ANSWER: usize = 16 << 20;
+const MAX_ANSWER: usize = 8 << 20;
 
 /// Whom to call.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -9,11 +9,14 @@ use crate::metrics::Gauges;
 use crate::minter::Minter;
 use crate::reconciler::TargetState;
 use crate::words;
-use scbte_core::envelope::LIFETIME;
 use scbte_core::time::Timestamp;
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::watch;
+
+/// Age at which filters refuse a bundle, where `trust.max_age` does not say otherwise.
+const TOO_OLD: Duration = Duration::from_secs(60 * 60);
 
 /// An Envoy that bundles are pushed to.
 pub(crate) struct Target {
@@ -69,7 +72,7 @@ impl Status {
         let identity = self.minter.check_identity(identity, now).err().map(|error| error.to_string());
         let bundle = match newest {
             None => Some("no trust bundle was signed yet".to_owned()),
-            Some(envelope) if now.since(envelope.iat) >= LIFETIME => Some("the trust bundle is too old".to_owned()),
+            Some(envelope) if now.since(envelope.iat) >= TOO_OLD => Some("the trust bundle is too old".to_owned()),
             Some(_) => None,
         };
         identity.into_iter().chain(bundle).collect()
@@ -114,7 +117,6 @@ mod tests {
     use crate::dev_ca::{self, Authority, SVID_LIFETIME};
     use scbte_core::bundle::Revision;
     use scbte_core::spiffe_id::{SpiffeId, TrustDomain};
-    use std::time::Duration;
 
     const NOW: Timestamp = Timestamp::from_secs(1_780_000_000);
 
@@ -150,7 +152,7 @@ mod tests {
     #[test]
     fn readiness_says_what_is_missing() {
         let soon = NOW.plus(Duration::from_secs(5));
-        let day = NOW.plus(LIFETIME);
+        let day = NOW.plus(Duration::from_secs(24 * 60 * 60));
         for (name, identity, newest, now, missing) in [
             ("all is well, Envoy is away", good(), envelope(), soon, vec![]),
             ("source dead, material good", Identity { live: false, ..good() }, envelope(), soon, vec![]),

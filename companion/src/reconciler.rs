@@ -1,11 +1,14 @@
 //! Keeps one Envoy's trust bundle current, level-triggered: every second, and at once when a bundle was signed, it looks
 //! at what the Envoy has and does what brings it closer. Each Envoy has a task of its own; none waits for another.
 
+use crate::clock;
 use crate::control_client::{ControlClient, ControlError, TargetStatus};
 use crate::envelopes::{Newest, SignedEnvelope};
 use crate::identity::Identity;
 use crate::metrics::{Metrics, PushResult};
 use axum::http::StatusCode;
+use scbte_core::time::Timestamp;
+use scbte_core::token::TokenRules;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
@@ -30,10 +33,13 @@ enum Step {
     Yield,
 }
 
-/// Compares what an Envoy has with our newest envelope.
-fn next_step(own: &SignedEnvelope, theirs: &TargetStatus, live: bool) -> Step {
+/// Compares what an Envoy has with our newest envelope. One that lies ahead of the clock orders nothing, neither here nor
+/// in the filter: whoever signed it had a clock that was wrong.
+fn next_step(own: &SignedEnvelope, theirs: &TargetStatus, live: bool, now: Timestamp) -> Step {
     let same = theirs.revision.as_deref() == Some(own.revision.to_string().as_str());
+    let horizon = now.plus(TokenRules::default().clock_skew).micros();
     match theirs.seq {
+        Some(seq) if seq > horizon => Step::Push,
         Some(seq) if seq >= own.seq && same => Step::Nothing,
         Some(seq) if seq >= own.seq && live => Step::Contest,
         Some(seq) if seq >= own.seq => Step::Yield,
@@ -132,7 +138,7 @@ impl Reconciler {
             Err(error) => return away(&error),
         };
         let live = self.identity.borrow().live;
-        match next_step(envelope, &theirs, live) {
+        match next_step(envelope, &theirs, live, clock::now()) {
             Step::Nothing => TargetState::InSync,
             Step::Push => self.push(envelope).await,
             Step::Contest => {
@@ -200,7 +206,6 @@ fn away(error: &ControlError) -> TargetState {
 mod tests {
     use super::*;
     use scbte_core::bundle::Revision;
-    use scbte_core::time::Timestamp;
 
     #[test]
     fn what_is_done_about_an_envoy() {
@@ -217,13 +222,15 @@ mod tests {
             ("ahead, same bundle", Some(101), &same, true, Step::Nothing),
             ("ahead, same bundle, we are stale", Some(101), &same, false, Step::Nothing),
             ("ahead, other bundle", Some(101), &other, true, Step::Contest),
-            ("far ahead, other bundle", Some(u64::MAX), &other, true, Step::Contest),
+            ("ahead of the clock", Some(30_000_101), &same, true, Step::Push),
+            ("ahead by what clocks may differ", Some(30_000_100), &other, true, Step::Contest),
+            ("far ahead, other bundle", Some(u64::MAX), &other, true, Step::Push),
             ("as new, other bundle", Some(100), &other, true, Step::Contest),
             ("ahead, no revision", Some(101), &None, true, Step::Contest),
             ("ahead, other bundle, we are stale", Some(101), &other, false, Step::Yield),
         ] {
             let theirs = TargetStatus { seq, revision: revision.clone() };
-            assert_eq!(next_step(&own, &theirs, live), expected, "{name}");
+            assert_eq!(next_step(&own, &theirs, live, Timestamp::from_micros(100)), expected, "{name}");
         }
     }
 }

@@ -15,11 +15,11 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tracing::{debug, warn};
 
 /// Connections at a time; further ones wait to be accepted.
-const MAX_CONNECTIONS: usize = 1024;
+const MAX_CONNECTIONS: usize = 256;
 /// How long headers may take to arrive, and how long a connection may idle.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(3);
 /// Longest request line and headers together.
-const MAX_HEADERS: usize = 32 * 1024;
+const MAX_HEADERS: usize = 8 * 1024;
 /// How long open requests may take to finish once it is time to go.
 const DRAIN: Duration = Duration::from_secs(5);
 /// When no connection can be accepted, files have run out: some must close first.

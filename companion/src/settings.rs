@@ -6,6 +6,7 @@ use crate::http_client::{Endpoint, NotAnEndpoint};
 use crate::listen::{ListenAddress, NotAnAddress};
 use crate::logging::{LogFormat, LogLevel};
 use crate::state::{self, StateError};
+use crate::words;
 use crate::workload_api::{NotASocket, Socket};
 use axum::http::HeaderName;
 use scbte_core::spiffe_id::{SpiffeId, SpiffeIdError, TrustDomain};
@@ -103,12 +104,14 @@ pub(crate) enum SettingsError {
     #[error(transparent)]
     File(#[from] StateError),
     /// The TOML file does not parse.
-    #[error("`{path}`: {error}", path = path.display())]
+    #[error("`{path}`: line {line}: {what}", path = path.display())]
     Toml {
         /// Which file.
         path: PathBuf,
-        /// What is wrong, with its place.
-        error: Box<toml::de::Error>,
+        /// Where, from 1.
+        line: usize,
+        /// What is wrong, without the line itself: it may be of a file that was not meant, a key's say.
+        what: String,
     },
     /// Something that must be given is not.
     #[error("`{flag}` is missing: {why}")]
@@ -287,7 +290,11 @@ impl RawSettings {
 
 fn read_file(path: &Path) -> Result<RawSettings, SettingsError> {
     let text = state::read(path)?;
-    let toml = |error| SettingsError::Toml { path: path.to_owned(), error: Box::new(error) };
+    let toml = |error: toml::de::Error| {
+        let before = text.get(..error.span().map_or(0, |span| span.start)).unwrap_or_default();
+        let line = before.matches('\n').count() + 1;
+        SettingsError::Toml { path: path.to_owned(), line, what: words::visible(error.message()) }
+    };
     toml::from_str(&text).map_err(toml)
 }
 

@@ -146,11 +146,11 @@ impl Permissions {
         Self { mode: file.mode() & 0o7777, owner: file.uid(), group: file.gid() }
     }
 
-    /// Whether nobody but the owner has access, or root owns the file and its group, one of the reader's, may read it.
-    /// A reader that is root needs no group's help.
+    /// Whether nobody but the owner has access, who is the reader or root; or root owns the file and its group, one of
+    /// the reader's, may read it. A reader that is root needs no group's help.
     fn are_private(self, reader: &Reader) -> bool {
         match self.mode & 0o077 {
-            0 => true,
+            0 => self.owner == ROOT || self.owner == reader.user,
             0o040 => self.owner == ROOT && reader.user != ROOT && reader.groups.contains(&self.group),
             _ => false,
         }

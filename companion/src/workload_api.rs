@@ -4,7 +4,10 @@
 //! Each message is complete and replaces what was known. What cannot be used, and a stream that ends, change nothing but
 //! liveness: the last material stays in use, and the stream is opened again with back-off. Only PERMISSION_DENIED
 //! withdraws the SVID, because then the agent is there and says that this workload has no identity any more. It counts
-//! when it lasts: SPIRE's agent says so for a moment, too, while it replaces SVIDs of a tainted authority.
+//! when it lasts: SPIRE's agent says so for a moment, too, while it replaces SVIDs of a tainted authority. So does a
+//! message that lacks the one identity that this companion mints as.
+//!
+//! An idle stream says nothing of whether the agent hangs, so it is asked once more each minute.
 
 use crate::clock;
 use crate::identity::{Bundles, Identity, Svid, SvidError};
@@ -13,18 +16,19 @@ use futures_util::{Stream, StreamExt as _};
 use p256::ecdsa::SigningKey;
 use p256::pkcs8::DecodePrivateKey as _;
 use scbte_core::bundle::{self, BundleError};
+use scbte_core::certificate::Anchor;
 use scbte_core::spiffe_id::SpiffeId;
 use scbte_core::time::Timestamp;
-use serde_json::Map;
 use spiffe::transport::{Endpoint, EndpointError};
 use spiffe::{WorkloadApiClient, WorkloadApiError, X509Bundle, X509Context, X509Svid};
 use std::fmt;
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use tracing::{error, info, warn};
 
 /// The first pause after a failure; a new pod's identity is often only a moment away.
@@ -35,11 +39,14 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 const WITHDRAWN_AFTER: Duration = Duration::from_secs(3);
 /// How long connecting may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// How often an idle stream is checked with an HTTP/2 ping. SPIRE's gRPC server hangs up on those who ping more often
-/// than each five minutes.
-const PING_INTERVAL: Duration = Duration::from_secs(330);
-/// How long the agent may take to answer a ping before it counts as gone.
-const PING_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long the first message may take; an agent that has just started may be slow.
+const FIRST_MESSAGE: Duration = Duration::from_secs(30);
+/// How long after the last message the agent is asked again.
+const CHECK: Duration = Duration::from_secs(60);
+/// How long it may take to answer that.
+const CHECK_TIMEOUT: Duration = Duration::from_secs(5);
+/// Identities that a message names, at most.
+const MAX_SHOWN: usize = 10;
 
 /// Where the Workload API is: a Unix socket.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -97,8 +104,14 @@ enum Interruption {
     /// The stream ended in good order; the agent stops, say.
     #[error("the agent closed the stream")]
     Ended,
-    /// A trust bundle that cannot be used.
-    #[error("a trust bundle cannot be used: {0}")]
+    /// The agent took the call and says nothing.
+    #[error("the agent does not answer")]
+    Silent,
+    /// The identity that this companion mints as is not in the message, which may be of a moment.
+    #[error("{0}")]
+    Missing(String),
+    /// The trust bundles cannot be put together.
+    #[error("the trust bundles cannot be used: {0}")]
     Bundle(#[from] BundleError),
 }
 
@@ -129,7 +142,7 @@ pub(crate) struct WorkloadApi {
     denial: Denial,
 }
 
-/// How long the agent has been denying the identity, without a word in between that says otherwise.
+/// How long the agent has been denying the identity, without saying otherwise in between.
 #[derive(Debug, Default)]
 struct Denial {
     since: Option<Instant>,
@@ -142,8 +155,8 @@ impl Denial {
         now.duration_since(since) >= WITHDRAWN_AFTER
     }
 
-    /// The agent has it, or cannot be heard: what it said before may have been of a moment.
-    fn interrupted(&mut self) {
+    /// The agent has it. That it cannot be heard is not enough: whoever denies and hides in turn still denies.
+    fn refuted(&mut self) {
         self.since = None;
     }
 }
@@ -171,55 +184,84 @@ impl WorkloadApi {
 
     /// Opens the stream and takes what comes, until it breaks.
     async fn follow(&mut self, publish: &watch::Sender<Identity>) -> Interruption {
-        let mut contexts = match open(&self.socket).await {
-            Ok(contexts) => contexts,
-            Err(interruption) => return interruption,
+        let (client, mut contexts) = match timeout(FIRST_MESSAGE, open(&self.socket)).await {
+            Ok(Ok(opened)) => opened,
+            Ok(Err(interruption)) => return interruption,
+            Err(_) => return Interruption::Silent,
         };
-        while let Some(context) = contexts.next().await {
-            let taken = context.map_err(Interruption::from).and_then(|context| self.take(&context));
+        loop {
+            let context = match timeout(CHECK, contexts.next()).await {
+                Ok(Some(context)) => context,
+                Ok(None) => return Interruption::Ended,
+                Err(_) => match timeout(CHECK_TIMEOUT, client.fetch_x509_context()).await {
+                    Ok(context) => context,
+                    Err(_) => return Interruption::Silent,
+                },
+            };
+            let taken = context.map_err(Interruption::from).and_then(|context| self.take(&context, Instant::now()));
             if let Err(interruption) = taken {
                 return interruption;
             }
             publish.send_replace(self.identity.clone());
         }
-        Interruption::Ended
     }
 
-    /// Replaces what is known by what a message says: all of it, or nothing.
-    fn take(&mut self, context: &X509Context) -> Result<(), Interruption> {
+    /// Replaces what is known by what a message says.
+    fn take(&mut self, context: &X509Context, now: Instant) -> Result<(), Interruption> {
+        let bundles = self.bundles(context)?;
         if !self.identity.live {
             info!(socket = %self.socket, "the Workload API answers");
         }
-        let bundles = self.bundles(context)?;
         self.identity.bundles = Some(bundles);
+        let trouble = self.identity.trouble.take();
         self.identity.revive();
-        self.denial.interrupted();
-        match self.svid(context) {
-            Ok(svid) => self.identity.svid = Some(svid),
-            Err(error) => self.miss_svid(&error),
+        let svid = match self.svid(context) {
+            Err(error @ UnusableSvid::NotAmong { .. }) if !self.lets_go(now) => {
+                return Err(Interruption::Missing(error.to_string()));
+            }
+            // Without a name, another one will do.
+            Err(UnusableSvid::NotAmong { .. }) if self.wanted.is_none() => self.svid(context),
+            svid => svid,
+        };
+        match svid {
+            Ok(svid) => {
+                self.denial.refuted();
+                self.identity.svid = Some(svid);
+            }
+            Err(error) => self.miss_svid(&error, trouble.as_deref()),
         }
         Ok(())
     }
 
-    /// An SVID that cannot be used leaves the last one, which is good until it expires; one that the workload has not
-    /// any more is gone.
-    fn miss_svid(&mut self, error: &UnusableSvid) {
-        if matches!(error, UnusableSvid::NotAmong { .. }) {
+    /// Drops the SVID when the agent has been denying it long enough; whether it is gone.
+    fn lets_go(&mut self, now: Instant) -> bool {
+        if self.identity.svid.is_some() && self.denial.denied(now) {
+            error!(socket = %self.socket, "the agent has withdrawn the identity");
             self.identity.svid = None;
         }
-        error!(%error, kept = self.identity.svid.is_some(), "the agent's SVID cannot be used");
-        self.identity.trouble = Some(error.to_string().into());
+        self.identity.svid.is_none()
+    }
+
+    /// An SVID that cannot be used leaves the last one, which is good until it expires.
+    fn miss_svid(&mut self, error: &UnusableSvid, known: Option<&str>) {
+        let trouble = error.to_string();
+        if known != Some(&trouble) {
+            error!(%error, kept = self.identity.svid.is_some(), "the agent's SVID cannot be used");
+        }
+        self.identity.trouble = Some(trouble.into());
     }
 
     fn bundles(&self, context: &X509Context) -> Result<Arc<Bundles>, BundleError> {
+        let mut left_out = Vec::new();
         let bundle_set = context.bundle_set().iter();
-        let json: Map<_, _> = bundle_set.map(|(name, bundle)| (name.to_string(), to_json(bundle))).collect();
+        let json = bundle_set.map(|(name, bundle)| (name.to_string(), to_json(bundle, &mut left_out))).collect();
         let bundles = Bundles::new(json)?;
         match &self.identity.bundles {
             // The same value: what was checked against it stays checked.
             Some(known) if known.revision() == bundles.revision() => Ok(Arc::clone(known)),
             _ => {
                 tell_bundles(&bundles);
+                left_out.iter().for_each(|why| warn!(%why, "an authority is left out"));
                 Ok(Arc::new(bundles))
             }
         }
@@ -237,8 +279,10 @@ impl WorkloadApi {
         }
     }
 
+    /// The one that was asked for, or stays the one that it was, or the first.
     fn choose<'a>(&self, context: &'a X509Context) -> Result<&'a X509Svid, UnusableSvid> {
-        let Some(wanted) = &self.wanted else {
+        let current = self.identity.svid.as_ref().map(|svid| svid.id());
+        let Some(wanted) = self.wanted.as_ref().or(current) else {
             return context.default_svid().map(Arc::as_ref).ok_or(SvidError::Empty.into());
         };
         let named = |svid: &&Arc<X509Svid>| svid.spiffe_id().to_string() == wanted.as_str();
@@ -246,20 +290,13 @@ impl WorkloadApi {
         context.svids().iter().find(named).map(Arc::as_ref).ok_or_else(none)
     }
 
-    fn withdraw(&mut self) {
-        if self.denial.denied(Instant::now()) && self.identity.svid.take().is_some() {
-            error!(socket = %self.socket, "the agent has withdrawn the identity: no more tokens are minted");
-        }
-    }
-
     fn interrupt(&mut self, interruption: &Interruption, now: Timestamp) {
         let why = interruption.to_string();
         // Said once, not with every try.
         let news = self.identity.live || self.identity.trouble.as_deref() != Some(&why);
         self.identity.lose(&why, now);
-        match interruption {
-            Interruption::Withdrawn => self.withdraw(),
-            _ => self.denial.interrupted(),
+        if matches!(interruption, Interruption::Withdrawn) {
+            self.lets_go(Instant::now());
         }
         if news {
             let kept = match self.identity.bundles {
@@ -278,7 +315,7 @@ enum UnusableSvid {
     #[error("the SVID cannot be used: {0}")]
     Svid(#[from] SvidError),
     /// The workload has others.
-    #[error("`--spiffe-id` names `{wanted}`, but the agent has only {found} for this workload")]
+    #[error("the agent has {found} for this workload, but not `{wanted}`")]
     NotAmong {
         /// Which was asked for.
         wanted: SpiffeId,
@@ -288,26 +325,31 @@ enum UnusableSvid {
 }
 
 fn ids(context: &X509Context) -> String {
-    let ids: Vec<_> = context.svids().iter().map(|svid| format!("`{}`", svid.spiffe_id())).collect();
-    ids.join(", ")
+    let ids = context.svids().iter().take(MAX_SHOWN).map(|svid| format!("`{}`", svid.spiffe_id()));
+    let more = if context.svids().len() > MAX_SHOWN { ", …" } else { "" };
+    ids.collect::<Vec<_>>().join(", ") + more
 }
 
-async fn open(
-    socket: &Socket,
-) -> Result<impl Stream<Item = Result<X509Context, WorkloadApiError>> + Unpin + use<>, Interruption> {
-    let channel = tonic::transport::Endpoint::from_shared(socket.to_string())?
-        .connect_timeout(CONNECT_TIMEOUT)
-        .http2_keep_alive_interval(PING_INTERVAL)
-        .keep_alive_timeout(PING_TIMEOUT)
-        .keep_alive_while_idle(true)
-        .connect()
-        .await?;
+/// What the agent says, now and with every change.
+type Contexts = Pin<Box<dyn Stream<Item = Result<X509Context, WorkloadApiError>> + Send>>;
+
+async fn open(socket: &Socket) -> Result<(WorkloadApiClient, Contexts), Interruption> {
+    let endpoint = tonic::transport::Endpoint::from_shared(socket.to_string())?;
+    let channel = endpoint.connect_timeout(CONNECT_TIMEOUT).connect().await?;
     let client = WorkloadApiClient::new_with_channel(Endpoint::Unix(socket.0.clone()), channel);
-    Ok(Box::pin(client.stream_x509_contexts().await?))
+    let contexts = client.stream_x509_contexts().await?;
+    Ok((client, Box::pin(contexts)))
 }
 
-fn to_json(bundle: &X509Bundle) -> serde_json::Value {
-    bundle::to_json(bundle.authorities().iter().map(|authority| authority.as_bytes()))
+/// A bundle for an envelope. An authority that no chain could be checked against is left out, so that one of a foreign
+/// domain does not keep the others from being renewed.
+fn to_json(bundle: &X509Bundle, left_out: &mut Vec<String>) -> serde_json::Value {
+    let usable = |authority: &&[u8]| {
+        let parsed = Anchor::parse(authority);
+        left_out.extend(parsed.as_ref().err().map(|error| format!("of `{}`: {error}", bundle.trust_domain())));
+        parsed.is_ok()
+    };
+    bundle::to_json(bundle.authorities().iter().map(|authority| authority.as_bytes()).filter(usable))
 }
 
 fn to_svid(svid: &X509Svid) -> Result<Svid, SvidError> {
@@ -319,7 +361,8 @@ fn to_svid(svid: &X509Svid) -> Result<Svid, SvidError> {
 /// Whoever rotates an authority waits for this before the new one is used.
 fn tell_bundles(bundles: &Bundles) {
     let domains = bundles.set().iter().map(|(name, bundle)| format!("{name}={}", bundle.anchors().len()));
-    let authorities = domains.collect::<Vec<_>>().join(" ");
+    let more = if bundles.set().iter().count() > MAX_SHOWN { " …" } else { "" };
+    let authorities = domains.take(MAX_SHOWN).collect::<Vec<_>>().join(" ") + more;
     info!(
         %authorities,
         revision = %bundles.revision(),
@@ -340,22 +383,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_denial_counts_when_it_lasts_without_a_word_in_between() {
-        // Seconds at which the agent denies the identity (true), or says something else or nothing (false).
+    fn a_denial_counts_when_it_lasts() {
+        // Seconds at which the agent denies the identity (true), or has it (false).
         for (name, said, withdrawn) in [
             ("once", &[(0, true)][..], false),
             ("for two seconds", &[(0, true), (2, true)], false),
             ("for three", &[(0, true), (1, true), (3, true)], true),
             ("it has it again in between", &[(0, true), (2, false), (3, true)], false),
             ("for three after that", &[(0, true), (2, false), (3, true), (6, true)], true),
-            ("away for a minute", &[(0, true), (60, false)], false),
         ] {
             let (mut denial, start) = (Denial::default(), Instant::now());
             let mut lasted = false;
             for (after, denied) in said {
                 lasted = *denied && denial.denied(start + Duration::from_secs(*after));
                 if !denied {
-                    denial.interrupted();
+                    denial.refuted();
                 }
             }
             assert_eq!(lasted, withdrawn, "{name}");

@@ -83,7 +83,7 @@ impl Puller {
             self.starved_since = now;
         }
         let due = match need {
-            Need::Renewal => now >= self.next,
+            Need::Renewal => now >= self.next || self.is_too_far(now),
             Need::Authority => now >= self.next || self.failures == 0,
             Need::Bundle => true,
         };
@@ -97,10 +97,10 @@ impl Puller {
         }
     }
 
-    /// Reads the answer to a call, when it is this puller's.
-    pub(crate) fn answer(&mut self, call: u32, body_size: usize, now: Timestamp) -> Option<Fetched> {
+    /// Reads the answer to a call, when it is this puller's; without a body's size there is none.
+    pub(crate) fn answer(&mut self, call: u32, body_size: Option<usize>, now: Timestamp) -> Option<Fetched> {
         self.under_way.take_if(|mine| *mine == call)?;
-        let fetched = read_answer(body_size);
+        let fetched = body_size.map_or_else(|| Fetched::Failed("no answer".into()), read_answer);
         match &fetched {
             Fetched::Failed(why) => self.fail(why, now),
             _ => self.failures = 0,
@@ -117,6 +117,11 @@ impl Puller {
     fn interval(&self) -> Duration {
         let spread = self.nonce.bytes().fold(0_u32, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte.into())) % 20;
         self.config.interval.saturating_mul(90_u32.saturating_add(spread)).checked_div(100).unwrap_or(RETRY)
+    }
+
+    /// The clock was set back: nobody waits longer than an interval.
+    fn is_too_far(&self, now: Timestamp) -> bool {
+        self.next > now.plus(self.config.interval.max(MAX_BACK_OFF).saturating_mul(2))
     }
 
     fn fail(&mut self, why: &str, now: Timestamp) {

@@ -113,7 +113,7 @@ impl DataRole {
         }
     }
 
-    fn pulled(&mut self, call: u32, body_size: usize, now: Timestamp) {
+    fn pulled(&mut self, call: u32, body_size: Option<usize>, now: Timestamp) {
         let Some(puller) = &mut self.puller else { return };
         let Some(fetched) = puller.answer(call, body_size, now) else { return };
         let Ok(mut service) = self.service.try_borrow_mut() else { return };
@@ -144,8 +144,10 @@ fn need(service: &mut Service, now: Timestamp) -> Need {
 }
 
 impl Context for Root {
-    fn on_http_call_response(&mut self, call: u32, _: usize, body_size: usize, _: usize) {
+    fn on_http_call_response(&mut self, call: u32, headers: usize, body_size: usize, _: usize) {
         if let Role::Data(data) = &mut self.role {
+            // Without headers there is no answer, and the SDK panics when one is read all the same.
+            let body_size = (headers > 0).then_some(body_size);
             data.pulled(call, body_size, host::now());
         }
     }
