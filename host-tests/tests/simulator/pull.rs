@@ -64,8 +64,8 @@ fn without_a_bundle_it_is_tried_each_second_whatever_goes_wrong() {
     assert!(host.log().contains(Level::Warn, "is there such a cluster?"));
     assert_eq!(denial(&worker.play(&Scene::good())).0, 503);
     host.add_cluster("companion");
-    for answer in [HttpAnswer::new(500), HttpAnswer::timeout(), HttpAnswer::new(200), HttpAnswer::new(200).body("junk")]
-    {
+    let junk = HttpAnswer::new(200).body("junk");
+    for answer in [HttpAnswer::new(500), HttpAnswer::timeout(), HttpAnswer::reset(), HttpAnswer::new(200), junk] {
         worker.second();
         let call = worker.vm.http_calls().pop().expect("a call each second");
         worker.vm.answer(call.token, answer).unwrap();

@@ -2,6 +2,7 @@
 
 use crate::support::{Failure, Outcome, World, assert_nothing_lost, quiet, readiness, seconds, until, until_readiness};
 use crate::token::Minted;
+use scbte_host_tests::fixture::eventually;
 use serde_json::Value;
 use std::time::{Duration, Instant};
 use tokio::time::sleep;
@@ -10,6 +11,8 @@ use tokio::time::sleep;
 const RATE: u32 = 50;
 /// A companion whose source is alive signs its bundle again each minute.
 const MORE_THAN_A_SIGNATURE: Duration = Duration::from_secs(65);
+/// An idle stream is checked each minute.
+const NOTICED_WITHIN: Duration = Duration::from_secs(90);
 /// A new Envoy is trusted so soon after it is ready.
 const TRUSTED_WITHIN: Duration = Duration::from_secs(2);
 
@@ -43,6 +46,25 @@ async fn it_goes_on_with_what_it_has(world: &World, bundle: String) -> Outcome {
     assert!(found["identity"]["error"].is_string(), "{found}");
     assert_eq!(companion.admin("/v1/bundle").await?.text(), bundle, "signed again without word of the agent");
     world.assert_serves("without an agent").await
+}
+
+#[tokio::test]
+async fn an_agent_that_hangs_is_noticed() -> Outcome {
+    let world = World::builder()?.start().await?;
+    world.spire.agent.pause()?;
+    let paused = Instant::now();
+    let hangs = |found: &Value| found["identity"]["live"] == false;
+    eventually("the companion to notice that its agent hangs", NOTICED_WITHIN, async || {
+        let found = readiness(world.companion()?).await?;
+        Ok(if hangs(&found) { Ok(()) } else { Err(found.to_string()) })
+    })
+    .await?;
+    println!("figure: an agent that hangs is noticed after {}", seconds(paused.elapsed()));
+    world.assert_serves("without an agent").await?;
+    world.spire.agent.resume()?;
+    let back = |found: &Value| found["identity"]["live"] == true;
+    until_readiness(world.companion()?, "the companion to hear of its agent again", back).await?;
+    Ok(())
 }
 
 #[tokio::test]
