@@ -29,7 +29,7 @@ use scbte_core::spiffe_id::SpiffeId;
 use std::io;
 use std::sync::Arc;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tracing::{info, warn};
 
@@ -71,15 +71,16 @@ pub(crate) async fn run(settings: Settings) -> Result<(), RunError> {
     let is_dev = matches!(settings.identity, IdentitySettings::Dev(_));
     let (source, first) = identity_source(&settings.identity, &folder)?;
     let (publish, identity) = watch::channel(first);
+    let (check, checks) = mpsc::channel(1);
     let metrics = Arc::new(Metrics::default());
     let minter = Arc::new(Minter::new(identity.clone(), settings.reuse_tokens));
     let signer = Signer::new(key, settings.target.clone(), is_dev, &folder);
-    let (envelopes, newest, contest) = Envelopes::start(signer, identity.clone()).await;
+    let (envelopes, newest, contest) = Envelopes::start(signer, identity.clone(), check).await;
     let shared = Shared { newest: newest.clone(), identity: identity.clone(), contest, metrics: Arc::clone(&metrics) };
 
     let mut tasks = JoinSet::new();
     let targets = settings.push.iter().map(|endpoint| spawn_reconciler(endpoint, &shared, &mut tasks)).collect();
-    tasks.spawn(source.run(publish));
+    tasks.spawn(source.run(publish, checks));
     tasks.spawn(envelopes.run());
 
     info!(address = %token_listener.address()?, "token API listens");

@@ -6,7 +6,7 @@
 use crate::clock;
 use crate::dev_ca::{Authority, SVID_LIFETIME};
 use crate::dev_state::{BUNDLE_FILE, DevCa, DevStateError, KEY_FILE};
-use crate::identity::{Identity, Svid};
+use crate::identity::{Check, Identity, Svid};
 use crate::state::StateDir;
 use crate::words;
 use scbte_core::spiffe_id::{SpiffeId, TrustDomain};
@@ -16,7 +16,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tracing::{error, info};
 
 /// How often the files are looked at.
@@ -45,14 +45,21 @@ impl DevSource {
         Ok((Self { folder, id, active: ca.active, seen, identity: identity.clone() }, identity))
     }
 
-    /// Publishes every change until nobody listens.
-    pub(crate) async fn run(mut self, publish: watch::Sender<Identity>) {
+    /// Publishes every change and answers checks until nobody listens.
+    pub(crate) async fn run(mut self, publish: watch::Sender<Identity>, mut checks: mpsc::Receiver<Check>) {
         let mut poll = tokio::time::interval(POLL);
         poll.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         while !publish.is_closed() {
-            poll.tick().await;
+            let check = tokio::select! {
+                _ = poll.tick() => None,
+                check = checks.recv() => check,
+            };
             if self.look(clock::now()) {
                 publish.send_replace(self.identity.clone());
+            }
+            if let Some(check) = check.filter(|_| self.identity.live) {
+                // Whoever asked may have gone.
+                let _ = check.send(());
             }
         }
     }

@@ -1,11 +1,11 @@
 //! Bundle envelopes: signed when the trust bundles change, and every minute so that filters know they are fresh.
 //!
-//! Signed only while the identity source's stream is alive, never for an empty set, and never with a `seq` beyond this
+//! Signed only while the identity source is alive, which is asked before anything is signed again; never for an empty set, and never with a `seq` beyond this
 //! machine's clock: a filter would refuse it, and a process that answers with a huge `seq` must not draw us there.
 
 use crate::clock;
 use crate::envelope_key::EnvelopeKey;
-use crate::identity::{Bundles, Identity};
+use crate::identity::{Bundles, Check, Identity};
 use crate::state::{self, StateDir};
 use scbte_core::bundle::{BundleSet, Revision};
 use scbte_core::envelope::sign::{Signing, seal};
@@ -13,14 +13,16 @@ use scbte_core::time::Timestamp;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{mpsc, watch};
-use tokio::time::Instant;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::{Instant, timeout};
 use tracing::{debug, info, warn};
 
 /// How old an unchanged bundle's signature may get.
 const REFRESH: Duration = Duration::from_secs(60);
 /// How often that is looked at.
 const LOOK: Duration = Duration::from_secs(1);
+/// How long the source may take to say whether it still says what it said.
+const CHECKED_WITHIN: Duration = Duration::from_secs(10);
 /// Least time between two signatures that answer another companion's.
 const CONTEST: Duration = Duration::from_secs(5);
 /// A stored `seq` further ahead of the clock than this is of a clock that was wrong.
@@ -146,6 +148,7 @@ fn to_sign<'a>(
 pub(crate) struct Envelopes {
     signer: Signer,
     identity: watch::Receiver<Identity>,
+    checks: mpsc::Sender<Check>,
     contests: mpsc::Receiver<()>,
     newest: watch::Sender<Option<Arc<SignedEnvelope>>>,
     last_contest: Option<Instant>,
@@ -157,11 +160,15 @@ pub(crate) type Newest = watch::Receiver<Option<Arc<SignedEnvelope>>>;
 impl Envelopes {
     /// Signs a first envelope; with where the newest one is found, and where to say that an Envoy has another
     /// companion's.
-    pub(crate) async fn start(signer: Signer, identity: watch::Receiver<Identity>) -> (Self, Newest, mpsc::Sender<()>) {
+    pub(crate) async fn start(
+        signer: Signer,
+        identity: watch::Receiver<Identity>,
+        checks: mpsc::Sender<Check>,
+    ) -> (Self, Newest, mpsc::Sender<()>) {
         let (newest, receiver) = watch::channel(None);
         let (contest, contests) = mpsc::channel(1);
-        let mut envelopes = Self { signer, identity, contests, newest, last_contest: None };
-        envelopes.act(Trigger::Changed).await;
+        let mut envelopes = Self { signer, identity, checks, contests, newest, last_contest: None };
+        envelopes.sign(Trigger::Changed).await;
         (envelopes, receiver, contest)
     }
 
@@ -184,6 +191,24 @@ impl Envelopes {
         }
     }
 
+    /// Signs what has just been said; what was said before, only if the source says it still. Otherwise one that hangs
+    /// would bring back what another companion's has taken out.
+    async fn act(&mut self, trigger: Trigger) {
+        if trigger == Trigger::Changed || (self.is_wanted(trigger) && self.is_still_so().await) {
+            self.sign(trigger).await;
+        }
+    }
+
+    fn is_wanted(&self, trigger: Trigger) -> bool {
+        let (identity, newest) = (self.identity.borrow(), self.newest.borrow());
+        to_sign(trigger, &identity, newest.as_deref(), clock::now()).is_some()
+    }
+
+    async fn is_still_so(&self) -> bool {
+        let (check, answer) = oneshot::channel();
+        self.checks.try_send(check).is_ok() && matches!(timeout(CHECKED_WITHIN, answer).await, Ok(Ok(())))
+    }
+
     /// Two companions that know different bundles must not outbid each other without pause.
     fn may_contest(&mut self) -> bool {
         let may = self.last_contest.is_none_or(|last| last.elapsed() >= CONTEST);
@@ -193,7 +218,7 @@ impl Envelopes {
         may
     }
 
-    async fn act(&mut self, trigger: Trigger) {
+    async fn sign(&mut self, trigger: Trigger) {
         let identity = self.identity.borrow_and_update().clone();
         let current = self.newest.borrow().clone();
         let Some(bundles) = to_sign(trigger, &identity, current.as_deref(), clock::now()) else { return };

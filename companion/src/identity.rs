@@ -14,7 +14,7 @@ use scbte_core::spiffe_id::SpiffeId;
 use scbte_core::time::Timestamp;
 use serde_json::{Map, Value};
 use std::sync::Arc;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, oneshot, watch};
 
 /// Why a chain and a key make no SVID.
 #[derive(Debug, thiserror::Error)]
@@ -164,6 +164,10 @@ impl Identity {
     }
 }
 
+/// A wish to know whether the source still says what it said last: answered once it has been asked anew, dropped when it
+/// does not answer.
+pub(crate) type Check = oneshot::Sender<()>;
+
 /// Where identity comes from.
 pub(crate) enum Source {
     /// The embedded dev trust domain.
@@ -173,11 +177,11 @@ pub(crate) enum Source {
 }
 
 impl Source {
-    /// Publishes the newest identity until nobody listens.
-    pub(crate) async fn run(self, identity: watch::Sender<Identity>) {
+    /// Publishes the newest identity and answers checks until nobody listens.
+    pub(crate) async fn run(self, identity: watch::Sender<Identity>, checks: mpsc::Receiver<Check>) {
         match self {
-            Self::Dev(source) => source.run(identity).await,
-            Self::WorkloadApi(source) => source.run(identity).await,
+            Self::Dev(source) => source.run(identity, checks).await,
+            Self::WorkloadApi(source) => source.run(identity, checks).await,
         }
     }
 }

@@ -3,14 +3,15 @@
 //!
 //! Each message is complete and replaces what was known. What cannot be used, and a stream that ends, change nothing but
 //! liveness: the last material stays in use, and the stream is opened again with back-off. Only PERMISSION_DENIED
-//! withdraws the SVID, because then the agent is there and says that this workload has no identity any more. It counts
-//! when it lasts: SPIRE's agent says so for a moment, too, while it replaces SVIDs of a tainted authority. So does a
-//! message that lacks the one identity that this companion mints as.
+//! withdraws the SVID, because then the agent is there and says that this workload has no identity any more.
 //!
-//! An idle stream says nothing of whether the agent hangs, so it is asked once more each minute.
+//! What takes something away counts when it lasts: while SPIRE's agent replaces SVIDs of a tainted authority, it denies
+//! the identity for a moment, or sends a message without it or without a federated trust domain.
+//!
+//! An idle stream says nothing of whether the agent hangs, so it is asked anew before anything is signed again.
 
 use crate::clock;
-use crate::identity::{Bundles, Identity, Svid, SvidError};
+use crate::identity::{Bundles, Check, Identity, Svid, SvidError};
 use crate::words;
 use futures_util::{Stream, StreamExt as _};
 use p256::ecdsa::SigningKey;
@@ -27,7 +28,7 @@ use std::pin::Pin;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, timeout};
 use tracing::{error, info, warn};
 
@@ -35,15 +36,13 @@ use tracing::{error, info, warn};
 const LEAST_PAUSE: Duration = Duration::from_millis(250);
 /// The longest pause: the socket is on this machine, so asking often costs little.
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
-/// How long the agent must deny the identity until it is taken at its word.
-const WITHDRAWN_AFTER: Duration = Duration::from_secs(3);
+/// How long the agent must leave something out until it is taken at its word.
+const GONE_AFTER: Duration = Duration::from_secs(3);
 /// How long connecting may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long the first message may take; an agent that has just started may be slow.
 const FIRST_MESSAGE: Duration = Duration::from_secs(30);
-/// How long after the last message the agent is asked again.
-const CHECK: Duration = Duration::from_secs(60);
-/// How long it may take to answer that.
+/// How long it may take to say once more what it said.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(5);
 /// Identities that a message names, at most.
 const MAX_SHOWN: usize = 10;
@@ -107,9 +106,9 @@ enum Interruption {
     /// The agent took the call and says nothing.
     #[error("the agent does not answer")]
     Silent,
-    /// The identity that this companion mints as is not in the message, which may be of a moment.
-    #[error("{0}")]
-    Missing(String),
+    /// Something that was there is not in the message, which may be of a moment.
+    #[error("the agent's message lacks `{0}`")]
+    Lacks(String),
     /// The trust bundles cannot be put together.
     #[error("the trust bundles cannot be used: {0}")]
     Bundle(#[from] BundleError),
@@ -139,23 +138,23 @@ pub(crate) struct WorkloadApi {
     /// Which of several SVIDs; the first where none is named.
     wanted: Option<SpiffeId>,
     identity: Identity,
-    denial: Denial,
+    loss: Loss,
 }
 
-/// How long the agent has been denying the identity, without saying otherwise in between.
+/// How long the agent has been leaving something out, without saying otherwise in between.
 #[derive(Debug, Default)]
-struct Denial {
+struct Loss {
     since: Option<Instant>,
 }
 
-impl Denial {
-    /// The agent denies it; whether that has lasted.
-    fn denied(&mut self, now: Instant) -> bool {
+impl Loss {
+    /// The agent leaves it out; whether that has lasted.
+    fn lasts(&mut self, now: Instant) -> bool {
         let since = *self.since.get_or_insert(now);
-        now.duration_since(since) >= WITHDRAWN_AFTER
+        now.duration_since(since) >= GONE_AFTER
     }
 
-    /// The agent has it. That it cannot be heard is not enough: whoever denies and hides in turn still denies.
+    /// The agent has it. That it cannot be heard is not enough: whoever leaves out and hides in turn still leaves out.
     fn refuted(&mut self) {
         self.since = None;
     }
@@ -164,14 +163,14 @@ impl Denial {
 impl WorkloadApi {
     /// The source behind a socket.
     pub(crate) fn new(socket: Socket, wanted: Option<SpiffeId>) -> Self {
-        Self { socket, wanted, identity: Identity::default(), denial: Denial::default() }
+        Self { socket, wanted, identity: Identity::default(), loss: Loss::default() }
     }
 
-    /// Publishes every change until nobody listens.
-    pub(crate) async fn run(mut self, publish: watch::Sender<Identity>) {
+    /// Publishes every change and answers checks until nobody listens.
+    pub(crate) async fn run(mut self, publish: watch::Sender<Identity>, mut checks: mpsc::Receiver<Check>) {
         let mut pause = LEAST_PAUSE;
         while !publish.is_closed() {
-            let interruption = self.follow(&publish).await;
+            let interruption = self.follow(&publish, &mut checks).await;
             if self.identity.live {
                 pause = LEAST_PAUSE;
             }
@@ -183,31 +182,34 @@ impl WorkloadApi {
     }
 
     /// Opens the stream and takes what comes, until it breaks.
-    async fn follow(&mut self, publish: &watch::Sender<Identity>) -> Interruption {
+    async fn follow(&mut self, publish: &watch::Sender<Identity>, checks: &mut mpsc::Receiver<Check>) -> Interruption {
         let (client, mut contexts) = match timeout(FIRST_MESSAGE, open(&self.socket)).await {
             Ok(Ok(opened)) => opened,
             Ok(Err(interruption)) => return interruption,
             Err(_) => return Interruption::Silent,
         };
         loop {
-            let context = match timeout(CHECK, contexts.next()).await {
-                Ok(Some(context)) => context,
-                Ok(None) => return Interruption::Ended,
-                Err(_) => match timeout(CHECK_TIMEOUT, client.fetch_x509_context()).await {
-                    Ok(context) => context,
-                    Err(_) => return Interruption::Silent,
-                },
+            let (context, check) = tokio::select! {
+                context = contexts.next() => (next(context), None),
+                Some(check) = checks.recv() => (ask(&client).await, Some(check)),
             };
-            let taken = context.map_err(Interruption::from).and_then(|context| self.take(&context, Instant::now()));
-            if let Err(interruption) = taken {
+            if let Err(interruption) = context.and_then(|context| self.take(&context, Instant::now())) {
                 return interruption;
             }
             publish.send_replace(self.identity.clone());
+            if let Some(check) = check {
+                // Whoever asked may have gone.
+                let _ = check.send(());
+            }
         }
     }
 
     /// Replaces what is known by what a message says.
     fn take(&mut self, context: &X509Context, now: Instant) -> Result<(), Interruption> {
+        match self.lacks(context) {
+            Some(what) if !self.loss.lasts(now) => return Err(Interruption::Lacks(what)),
+            _ => self.loss.refuted(),
+        }
         let bundles = self.bundles(context)?;
         if !self.identity.live {
             info!(socket = %self.socket, "the Workload API answers");
@@ -215,35 +217,27 @@ impl WorkloadApi {
         self.identity.bundles = Some(bundles);
         let trouble = self.identity.trouble.take();
         self.identity.revive();
-        let svid = match self.svid(context) {
-            Err(error @ UnusableSvid::NotAmong { .. }) if !self.lets_go(now) => {
-                return Err(Interruption::Missing(error.to_string()));
-            }
-            // Without a name, another one will do.
-            Err(UnusableSvid::NotAmong { .. }) if self.wanted.is_none() => self.svid(context),
-            svid => svid,
-        };
-        match svid {
-            Ok(svid) => {
-                self.denial.refuted();
-                self.identity.svid = Some(svid);
-            }
+        match self.svid(context) {
+            Ok(svid) => self.identity.svid = Some(svid),
             Err(error) => self.miss_svid(&error, trouble.as_deref()),
         }
         Ok(())
     }
 
-    /// Drops the SVID when the agent has been denying it long enough; whether it is gone.
-    fn lets_go(&mut self, now: Instant) -> bool {
-        if self.identity.svid.is_some() && self.denial.denied(now) {
-            error!(socket = %self.socket, "the agent has withdrawn the identity");
-            self.identity.svid = None;
-        }
-        self.identity.svid.is_none()
+    /// What was there and is not in this message: the identity that tokens are minted as, or a trust domain.
+    fn lacks(&self, context: &X509Context) -> Option<String> {
+        let svid = self.identity.svid.as_ref().filter(|svid| find(context, svid.id()).is_none());
+        let mut known = self.identity.bundles.iter().flat_map(|bundles| bundles.json().keys());
+        let has = |name: &str| context.bundle_set().iter().any(|(found, _)| found.as_str() == name);
+        svid.map(|svid| svid.id().to_string()).or_else(|| known.find(|name| !has(name)).cloned())
     }
 
-    /// An SVID that cannot be used leaves the last one, which is good until it expires.
+    /// An SVID that cannot be used leaves the last one, which is good until it expires; one that is not there any more is
+    /// gone.
     fn miss_svid(&mut self, error: &UnusableSvid, known: Option<&str>) {
+        if matches!(error, UnusableSvid::NotAmong { .. }) {
+            self.identity.svid = None;
+        }
         let trouble = error.to_string();
         if known != Some(&trouble) {
             error!(%error, kept = self.identity.svid.is_some(), "the agent's SVID cannot be used");
@@ -279,15 +273,14 @@ impl WorkloadApi {
         }
     }
 
-    /// The one that was asked for, or stays the one that it was, or the first.
+    /// The one that was asked for; else the one that it was, or the first.
     fn choose<'a>(&self, context: &'a X509Context) -> Result<&'a X509Svid, UnusableSvid> {
-        let current = self.identity.svid.as_ref().map(|svid| svid.id());
-        let Some(wanted) = self.wanted.as_ref().or(current) else {
-            return context.default_svid().map(Arc::as_ref).ok_or(SvidError::Empty.into());
-        };
-        let named = |svid: &&Arc<X509Svid>| svid.spiffe_id().to_string() == wanted.as_str();
-        let none = || UnusableSvid::NotAmong { wanted: wanted.clone(), found: ids(context) };
-        context.svids().iter().find(named).map(Arc::as_ref).ok_or_else(none)
+        if let Some(wanted) = &self.wanted {
+            let none = || UnusableSvid::NotAmong { wanted: wanted.clone(), found: ids(context) };
+            return find(context, wanted).ok_or_else(none);
+        }
+        let current = self.identity.svid.as_ref().and_then(|svid| find(context, svid.id()));
+        current.or(context.default_svid().map(Arc::as_ref)).ok_or(UnusableSvid::None)
     }
 
     fn interrupt(&mut self, interruption: &Interruption, now: Timestamp) {
@@ -295,8 +288,8 @@ impl WorkloadApi {
         // Said once, not with every try.
         let news = self.identity.live || self.identity.trouble.as_deref() != Some(&why);
         self.identity.lose(&why, now);
-        if matches!(interruption, Interruption::Withdrawn) {
-            self.lets_go(Instant::now());
+        if matches!(interruption, Interruption::Withdrawn) && self.loss.lasts(Instant::now()) {
+            self.identity.svid = None;
         }
         if news {
             let kept = match self.identity.bundles {
@@ -311,6 +304,9 @@ impl WorkloadApi {
 /// Why there is an SVID and yet none to mint with.
 #[derive(Debug, thiserror::Error)]
 enum UnusableSvid {
+    /// There is none at all; the library refuses such a message.
+    #[error("the agent gave no SVID")]
+    None,
     /// The SVID is none that tokens can be minted with.
     #[error("the SVID cannot be used: {0}")]
     Svid(#[from] SvidError),
@@ -322,6 +318,10 @@ enum UnusableSvid {
         /// Which there are.
         found: String,
     },
+}
+
+fn find<'a>(context: &'a X509Context, id: &SpiffeId) -> Option<&'a X509Svid> {
+    context.svids().iter().find(|svid| svid.spiffe_id().to_string() == id.as_str()).map(Arc::as_ref)
 }
 
 fn ids(context: &X509Context) -> String {
@@ -339,6 +339,16 @@ async fn open(socket: &Socket) -> Result<(WorkloadApiClient, Contexts), Interrup
     let client = WorkloadApiClient::new_with_channel(Endpoint::Unix(socket.0.clone()), channel);
     let contexts = client.stream_x509_contexts().await?;
     Ok((client, Box::pin(contexts)))
+}
+
+fn next(context: Option<Result<X509Context, WorkloadApiError>>) -> Result<X509Context, Interruption> {
+    Ok(context.ok_or(Interruption::Ended)??)
+}
+
+/// Asks the agent anew.
+async fn ask(client: &WorkloadApiClient) -> Result<X509Context, Interruption> {
+    let context = timeout(CHECK_TIMEOUT, client.fetch_x509_context()).await;
+    Ok(context.map_err(|_| Interruption::Silent)??)
 }
 
 /// A bundle for an envelope. An authority that no chain could be checked against is left out, so that one of a foreign
@@ -383,24 +393,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_denial_counts_when_it_lasts() {
-        // Seconds at which the agent denies the identity (true), or has it (false).
-        for (name, said, withdrawn) in [
+    fn a_loss_counts_when_it_lasts() {
+        // Seconds at which the agent leaves something out (true), or has it (false).
+        for (name, said, gone) in [
             ("once", &[(0, true)][..], false),
             ("for two seconds", &[(0, true), (2, true)], false),
             ("for three", &[(0, true), (1, true), (3, true)], true),
             ("it has it again in between", &[(0, true), (2, false), (3, true)], false),
             ("for three after that", &[(0, true), (2, false), (3, true), (6, true)], true),
         ] {
-            let (mut denial, start) = (Denial::default(), Instant::now());
+            let (mut loss, start) = (Loss::default(), Instant::now());
             let mut lasted = false;
-            for (after, denied) in said {
-                lasted = *denied && denial.denied(start + Duration::from_secs(*after));
-                if !denied {
-                    denial.refuted();
+            for (after, left_out) in said {
+                lasted = *left_out && loss.lasts(start + Duration::from_secs(*after));
+                if !left_out {
+                    loss.refuted();
                 }
             }
-            assert_eq!(lasted, withdrawn, "{name}");
+            assert_eq!(lasted, gone, "{name}");
         }
     }
 }

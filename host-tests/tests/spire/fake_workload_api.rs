@@ -68,6 +68,8 @@ pub(crate) enum Behaviour {
     SayAndEnd(X509SvidResponse),
     /// Ends the stream with an error.
     Fail(Code),
+    /// Takes calls and says nothing.
+    Hang,
 }
 
 /// A running Workload API. It ends when dropped.
@@ -146,6 +148,10 @@ async fn tell(mut behaviour: watch::Receiver<Behaviour>, messages: mpsc::Sender<
     loop {
         let now = behaviour.borrow_and_update().clone();
         let (message, ends) = match now {
+            Behaviour::Hang => match behaviour.changed().await {
+                Ok(()) => continue,
+                Err(_) => return,
+            },
             Behaviour::Say(message) => (Ok(message), false),
             Behaviour::SayAfter(span, message) => {
                 sleep(span).await;

@@ -2,13 +2,17 @@
 //! bundle and SVID stay in force.
 
 use crate::fake_workload_api::{Behaviour, FakeWorkloadApi, X509Svid, X509SvidResponse};
-use crate::support::{Failure, Outcome, USERS, assert_admitted, assert_refused, readiness, starting, until_readiness};
+use crate::support::{
+    Failure, Outcome, SOON, USERS, assert_admitted, assert_refused, readiness, starting, until_readiness,
+};
 use crate::token::Minted;
 use scbte_host_tests::fixture::{
-    API_GATEWAY, AUDIENCE, Authority, Companion, Error, Identity, ORDER_SERVICE, Ports, Request, Stack, TRUST_DOMAIN,
-    Tools,
+    API_GATEWAY, AUDIENCE, Authority, Companion, Error, Identity, ORDER_SERVICE, Ports, Request, Stack, Status,
+    TRUST_DOMAIN, Tools, eventually,
 };
 use serde_json::Value;
+use std::collections::HashMap;
+use std::fs;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use tokio::time::sleep;
@@ -203,16 +207,93 @@ async fn a_withdrawal_counts_when_it_lasts() -> Outcome {
     Ok(())
 }
 
+/// The same: a trust domain that is not in a message for a moment.
+#[tokio::test]
+async fn a_trust_domain_is_gone_when_that_lasts() -> Outcome {
+    let folder = tempfile::tempdir()?;
+    let good = Issuers::new()?.message(&[API_GATEWAY])?;
+    let partial = X509SvidResponse { federated_bundles: HashMap::new(), ..good.clone() };
+    let api = FakeWorkloadApi::start(&folder.path().join("agent.sock"), Behaviour::Say(good.clone()))?;
+    let mut companion = companion(&folder, &[]).await?;
+    companion.ready().await?;
+    let signed = companion.admin("/v1/bundle").await?.text();
+    let has = |found: &Value| found["bundle"]["trust_domains"].get(PARTNER).is_some();
+
+    api.behave(Behaviour::Say(partial.clone()));
+    let noticed = |found: &Value| found["identity"]["error"].to_string().contains(PARTNER);
+    until_readiness(&companion, "the message to be noticed", noticed).await?;
+    api.behave(Behaviour::Say(good));
+    let found = until_readiness(&companion, "the trust domain to be back", is_well).await?;
+    assert!(has(&found), "{found}");
+    assert_eq!(companion.admin("/v1/bundle").await?.text(), signed, "nothing was signed meanwhile");
+
+    api.behave(Behaviour::Say(partial));
+    until_readiness(&companion, "the trust domain to be gone", |found| !has(found) && is_well(found)).await?;
+    Ok(())
+}
+
+/// Two companions look after one Envoy. The agent of one hangs, while that of the other says that an authority is gone.
+#[tokio::test]
+async fn an_agent_that_hangs_brings_back_no_removed_authority() -> Outcome {
+    let folder = tempfile::tempdir()?;
+    let one = Issuers::new()?.message(&[API_GATEWAY])?;
+    let mut two = one.clone();
+    two.svids[0].bundle.extend(Authority::new(TRUST_DOMAIN)?.der()?);
+    let api = FakeWorkloadApi::start(&folder.path().join("agent.sock"), Behaviour::Say(two.clone()))?;
+    let other_socket = folder.path().join("other.sock");
+    let other_api = FakeWorkloadApi::start(&other_socket, Behaviour::Say(two))?;
+    let stack = Stack::builder(Tools::find()?).identity(identity(&folder)?);
+    let starting = starting().await;
+    let stack = stack.start(&folder.path().join("stack")).await?;
+    drop(starting);
+
+    let state = folder.path().join("other");
+    fs::create_dir(&state)?;
+    fs::copy(stack.folder.join("envelope.jwk"), state.join("envelope.jwk"))?;
+    let ports = Ports { control: stack.ports.control, ..Ports::free() };
+    let other = Identity::WorkloadApi { socket: other_socket, program: Tools::find()?.scbte };
+    let other = Companion::builder(&stack.tools, &state, &ports).identity(other);
+    let other = other.start(&folder.path().join("other.log")).await?;
+    let authorities = |status: &Status| status.trust_domains.get(TRUST_DOMAIN).copied();
+    stack.settled_with(|status| authorities(status) == Some(2)).await?;
+
+    api.behave(Behaviour::Hang);
+    other_api.behave(Behaviour::Say(one));
+    stack.settled_with(|status| authorities(status) == Some(1)).await?;
+    let began = Instant::now();
+    // Both would have signed again by then, and contested many times.
+    while began.elapsed() < Duration::from_secs(75) {
+        assert_eq!(authorities(&stack.control().status().await?), Some(1), "after {:?}", began.elapsed());
+        sleep(Duration::from_millis(50)).await;
+    }
+    let hangs = readiness(stack.companion()?).await?;
+    assert_eq!(hangs["identity"]["live"], false, "{hangs}");
+    assert_eq!(readiness(&other).await?["targets"][0]["state"], "in_sync");
+    Ok(())
+}
+
 #[tokio::test]
 async fn of_several_svids_the_first_or_the_named_one_mints() -> Outcome {
     for (more, expected) in [(&[][..], ORDER_SERVICE), (&["--spiffe-id", API_GATEWAY], API_GATEWAY)] {
         let folder = tempfile::tempdir()?;
-        let message = Issuers::new()?.message(&[ORDER_SERVICE, API_GATEWAY])?;
-        let _api = FakeWorkloadApi::start(&folder.path().join("agent.sock"), Behaviour::Say(message))?;
+        let issuers = Issuers::new()?;
+        let message = issuers.message(&[ORDER_SERVICE, API_GATEWAY])?;
+        let api = FakeWorkloadApi::start(&folder.path().join("agent.sock"), Behaviour::Say(message))?;
         let mut companion = companion(&folder, more).await?;
         companion.ready().await?;
-        let minted = Minted::parse(&companion.token(AUDIENCE, "read:users").await?)?;
-        assert_eq!(minted.claims["sub"], expected, "{more:?}");
+        let before = Minted::parse(&companion.token(AUDIENCE, "read:users").await?)?;
+        assert_eq!(before.claims["sub"], expected, "{more:?}");
+
+        // Somebody registers another workload, which comes first now.
+        api.behave(Behaviour::Say(issuers.message(&[API_GATEWAY, ORDER_SERVICE])?));
+        let token = eventually("an SVID of the new message", SOON, async || {
+            let token = companion.token(AUDIENCE, "read:users").await?;
+            let is_new = Minted::parse(&token).is_ok_and(|minted| minted.serial() != before.serial());
+            Ok(if is_new { Ok(token) } else { Err("the old one".to_owned()) })
+        })
+        .await?;
+        let renewed = Minted::parse(&token)?;
+        assert_eq!(renewed.claims["sub"], expected, "{more:?}: it stays who it was");
     }
     Ok(())
 }
