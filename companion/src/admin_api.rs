@@ -3,6 +3,7 @@
 //! Nothing here is secret: envelopes hold public certificates, and filters believe their signature only.
 
 use crate::clock;
+use crate::envelopes::Newest;
 use crate::metrics::{self, Metrics};
 use crate::problem::{self, Problem, json_response};
 use crate::readiness::Status;
@@ -48,13 +49,27 @@ async fn metrics(State(api): State<Arc<AdminApi>>) -> Response {
 }
 
 async fn bundle(State(api): State<Arc<AdminApi>>, headers: HeaderMap) -> Response {
-    let Some(envelope) = api.status.newest.borrow().clone() else {
-        return Problem::not_found("no trust bundle was signed yet").into_response();
+    envelope(&api.status.newest, "no trust bundle was signed yet", &headers)
+}
+
+async fn policy(State(api): State<Arc<AdminApi>>, headers: HeaderMap) -> Response {
+    match &api.status.policy {
+        Some(policy) => envelope(&policy.newest, "no policy was signed yet", &headers),
+        None => {
+            let detail = "this companion delivers no policy (`--policy`): filters use the one in their configuration";
+            Problem::not_found(detail).into_response()
+        }
+    }
+}
+
+fn envelope(newest: &Newest, none: &str, headers: &HeaderMap) -> Response {
+    let Some(envelope) = newest.borrow().clone() else {
+        return Problem::not_found(none).into_response();
     };
     // A new signature of the same bundle is news too: it is fresher.
     let etag = format!("\"{}\"", envelope.seq);
     let caching = [(header::ETAG, etag.clone()), (header::CACHE_CONTROL, "no-cache".to_owned())];
-    if knows(&headers, &etag) {
+    if knows(headers, &etag) {
         return (StatusCode::NOT_MODIFIED, caching).into_response();
     }
     (caching, [(header::CONTENT_TYPE, "application/jose")], envelope.text.clone()).into_response()
@@ -65,10 +80,6 @@ fn knows(headers: &HeaderMap, etag: &str) -> bool {
     let values = headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
     let mut tags = values.flat_map(|value| value.split(',')).map(str::trim);
     tags.any(|tag| tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == etag)
-}
-
-async fn policy() -> Problem {
-    Problem::not_found("this companion has no policy: filters use the one in their configuration")
 }
 
 #[cfg(test)]

@@ -1,9 +1,10 @@
-//! The companion, wired: one identity source, one minter, one signer, a reconciler for each Envoy, two listeners.
+//! The companion, wired: one identity source, one minter, a signer for trust bundles and one for the policy, two
+//! reconcilers for each Envoy, two listeners.
 //!
 //! ```text
 //! identity source ─┬─> minter ──> token API
 //!                  └─> signer ──> newest envelope ─┬─> reconcilers ──> Envoys
-//!                                                  └─> admin API
+//! policy source ─────> signer ──> newest envelope ─┴─> admin API
 //! ```
 
 use crate::admin_api::{self, AdminApi};
@@ -14,15 +15,17 @@ use crate::dev_state::DevStateError;
 use crate::envelope_key::{EnvelopeKey, EnvelopeKeyError};
 use crate::envelopes::{Envelopes, Signer};
 use crate::http_client::Endpoint;
-use crate::identity::{Identity, Source};
+use crate::identity::{Check, Identity, Source};
 use crate::listen::{BindError, Listener, Purpose};
 use crate::metrics::Metrics;
 use crate::minter::Minter;
-use crate::readiness::{Status, Target};
-use crate::reconciler::{Reconciler, Shared};
+use crate::policy_source::{PolicySettings, PolicyState, PolicyWatch};
+use crate::readiness::{PolicyStatus, Status, Target};
+use crate::reconciler::{Reconciler, Shared, TargetState};
 use crate::serve::serve;
 use crate::settings::{IdentitySettings, Settings};
 use crate::state::{StateDir, StateError};
+use crate::subject::Subject;
 use crate::token_api::{self, TokenApi};
 use crate::workload_api::WorkloadApi;
 use scbte_core::spiffe_id::SpiffeId;
@@ -63,7 +66,7 @@ pub(crate) enum RunError {
 pub(crate) async fn run(settings: Settings) -> Result<(), RunError> {
     let stop = stop_signal()?;
     let folder = StateDir::create(&settings.state_dir)?;
-    let key = envelope_key(&settings, &folder)?;
+    let key = Arc::new(envelope_key(&settings, &folder)?);
     // Before anything else happens: a taken port is the commonest mistake.
     let token_listener = Listener::bind(&settings.token_listen, TOKEN).await?;
     let admin_listener = Listener::bind(&settings.admin_listen, ADMIN).await?;
@@ -74,18 +77,25 @@ pub(crate) async fn run(settings: Settings) -> Result<(), RunError> {
     let (check, checks) = mpsc::channel(1);
     let metrics = Arc::new(Metrics::default());
     let minter = Arc::new(Minter::new(identity.clone(), settings.reuse_tokens));
-    let signer = Signer::new(key, settings.target.clone(), is_dev, &folder);
-    let (envelopes, newest, contest) = Envelopes::start(signer, identity.clone(), check).await;
-    let shared = Shared { newest: newest.clone(), identity: identity.clone(), contest, metrics: Arc::clone(&metrics) };
-
     let mut tasks = JoinSet::new();
-    let targets = settings.push.iter().map(|endpoint| spawn_reconciler(endpoint, &shared, &mut tasks)).collect();
+    let signing = Signing { key, target: settings.target.clone(), is_dev, folder, metrics: Arc::clone(&metrics) };
+    let bundles = signing.deliver(identity.clone(), Some(check), &mut tasks).await;
+    let policies = match settings.policy {
+        Some(policy) => Some(signing.deliver(watch_policy(policy, &mut tasks), None, &mut tasks).await),
+        None => None,
+    };
+    let target = |endpoint: &Endpoint| Target {
+        endpoint: endpoint.to_string(),
+        state: spawn_reconciler(endpoint, &bundles, &mut tasks),
+        policy: policies.as_ref().map(|policies| spawn_reconciler(endpoint, policies, &mut tasks)),
+    };
+    let targets = settings.push.iter().map(target).collect();
     tasks.spawn(source.run(publish, checks));
-    tasks.spawn(envelopes.run());
 
     info!(address = %token_listener.address()?, "token API listens");
     info!(address = %admin_listener.address()?, "admin API listens");
-    let status = Status { identity, newest, minter: Arc::clone(&minter), targets };
+    let policy = policies.map(|Shared { subject: state, newest, .. }| PolicyStatus { state, newest });
+    let status = Status { identity, newest: bundles.newest, policy, minter: Arc::clone(&minter), targets };
     let Settings { guards, allow_list, .. } = settings;
     let token_api = token_api::router(TokenApi { minter, guards, allow_list, metrics: Arc::clone(&metrics) });
     let admin_api = admin_api::router(AdminApi { status, metrics });
@@ -138,10 +148,45 @@ fn warn_of_dev(id: &SpiffeId) {
     );
 }
 
-fn spawn_reconciler(endpoint: &Endpoint, shared: &Shared, tasks: &mut JoinSet<()>) -> Target {
+/// What every kind of envelope is signed with.
+struct Signing {
+    key: Arc<EnvelopeKey>,
+    target: String,
+    is_dev: bool,
+    folder: StateDir,
+    metrics: Arc<Metrics>,
+}
+
+impl Signing {
+    /// Keeps the newest envelope of a subject current.
+    async fn deliver<S: Subject>(
+        &self,
+        subject: watch::Receiver<S>,
+        checks: Option<mpsc::Sender<Check>>,
+        tasks: &mut JoinSet<()>,
+    ) -> Shared<S> {
+        let signer = Signer::new(Arc::clone(&self.key), self.target.clone(), self.is_dev, &self.folder, S::KIND);
+        let (envelopes, newest, contest) = Envelopes::start(signer, subject.clone(), checks).await;
+        tasks.spawn(envelopes.run());
+        Shared { newest, subject, contest, metrics: Arc::clone(&self.metrics) }
+    }
+}
+
+fn watch_policy(settings: PolicySettings, tasks: &mut JoinSet<()>) -> watch::Receiver<PolicyState> {
+    let (policy, first) = PolicyWatch::open(settings);
+    let (publish, state) = watch::channel(first);
+    tasks.spawn(policy.run(publish));
+    state
+}
+
+fn spawn_reconciler<S: Subject>(
+    endpoint: &Endpoint,
+    shared: &Shared<S>,
+    tasks: &mut JoinSet<()>,
+) -> watch::Receiver<TargetState> {
     let (reconciler, state) = Reconciler::new(ControlClient::new(endpoint.clone()), shared.clone());
     tasks.spawn(reconciler.run());
-    Target { endpoint: endpoint.to_string(), state }
+    state
 }
 
 /// Becomes true with SIGTERM or SIGINT.

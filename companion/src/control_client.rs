@@ -1,6 +1,7 @@
 //! The control API of one Envoy, as seen from here: what it has, and how to give it something newer.
 
 use crate::http_client::{Answer, Call, ClientError, Endpoint};
+use crate::subject::Kind;
 use crate::words;
 use axum::body::Bytes;
 use axum::http::{Method, StatusCode};
@@ -17,10 +18,21 @@ const MAX_SHOWN: usize = 300;
 /// What an Envoy has, from `GET /v1/status`; other members are for people.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 pub(crate) struct TargetStatus {
-    /// The `seq` of the bundle envelope in force, if there is one.
+    /// The trust bundle in force.
+    #[serde(flatten)]
+    pub(crate) bundle: Held,
+    /// The policy from a companion.
+    #[serde(default)]
+    pub(crate) policy: Held,
+}
+
+/// The envelope of one kind that an Envoy has.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+pub(crate) struct Held {
+    /// Its `seq`, if there is one.
     #[serde(default)]
     pub(crate) seq: Option<u64>,
-    /// The revision of its bundle set.
+    /// The revision of what is in it.
     #[serde(default)]
     pub(crate) revision: Option<String>,
 }
@@ -67,10 +79,10 @@ impl ControlClient {
         Ok(serde_json::from_slice(&success(answer)?)?)
     }
 
-    /// Gives it a bundle envelope.
-    pub(crate) async fn put_bundle(&self, envelope: &str) -> Result<(), ControlError> {
+    /// Gives it an envelope.
+    pub(crate) async fn put(&self, kind: Kind, envelope: &str) -> Result<(), ControlError> {
         let body = Some(("application/jose", Bytes::copy_from_slice(envelope.as_bytes())));
-        let call = Call { method: Method::PUT, path: "/v1/bundle", body };
+        let call = Call { method: Method::PUT, path: kind.path(), body };
         success(self.endpoint.call(call, PUSH_TIMEOUT).await?).map(drop)
     }
 }

@@ -1,15 +1,18 @@
-//! Bundle envelopes: signed when the trust bundles change, and every minute so that filters know they are fresh.
+//! Envelopes: signed when what is in them changes, and every minute so that filters know they are fresh.
 //!
-//! Signed only while the identity source is alive, which is asked before anything is signed again; never for an empty set, and never with a `seq` beyond this
-//! machine's clock: a filter would refuse it, and a process that answers with a huge `seq` must not draw us there.
+//! Signed only while the source is alive; the identity source is asked before what it said is signed again. Never for an
+//! empty set, and never with a `seq` beyond this machine's clock: a filter would refuse it, and a process that answers
+//! with a huge `seq` must not draw us there.
 
 use crate::clock;
 use crate::envelope_key::EnvelopeKey;
-use crate::identity::{Bundles, Check, Identity};
+use crate::identity::Check;
 use crate::state::{self, StateDir};
-use scbte_core::bundle::{BundleSet, Revision};
+use crate::subject::{Kind, Subject};
+use scbte_core::bundle::Revision;
 use scbte_core::envelope::sign::{Signing, seal};
 use scbte_core::time::Timestamp;
+use serde_json::Value;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +20,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, timeout};
 use tracing::{debug, info, warn};
 
-/// How old an unchanged bundle's signature may get.
+/// How old a signature may get of what did not change.
 const REFRESH: Duration = Duration::from_secs(60);
 /// How often that is looked at.
 const LOOK: Duration = Duration::from_secs(1);
@@ -27,10 +30,8 @@ const CHECKED_WITHIN: Duration = Duration::from_secs(10);
 const CONTEST: Duration = Duration::from_secs(5);
 /// A stored `seq` further ahead of the clock than this is of a clock that was wrong.
 const MOMENT: Duration = Duration::from_secs(1);
-/// The last `seq` in the state folder.
-const SEQ_FILE: &str = "envelope.seq";
 
-/// A signed bundle envelope.
+/// A signed envelope.
 #[derive(Debug)]
 pub(crate) struct SignedEnvelope {
     /// The compact JWS.
@@ -39,7 +40,7 @@ pub(crate) struct SignedEnvelope {
     pub(crate) seq: u64,
     /// When it was signed.
     pub(crate) iat: Timestamp,
-    /// The revision of its bundle set.
+    /// The revision of what is in it.
     pub(crate) revision: Revision,
 }
 
@@ -64,9 +65,9 @@ fn next_seq(last: Option<u64>, now: Timestamp) -> NextSeq {
     }
 }
 
-/// Signs bundle envelopes.
+/// Signs envelopes of one kind.
 pub(crate) struct Signer {
-    key: EnvelopeKey,
+    key: Arc<EnvelopeKey>,
     target: String,
     dev: bool,
     seq_file: PathBuf,
@@ -75,8 +76,8 @@ pub(crate) struct Signer {
 
 impl Signer {
     /// A signer for one target, which goes on after the `seq` in the state folder. `dev`: of a dev trust domain.
-    pub(crate) fn new(key: EnvelopeKey, target: String, dev: bool, folder: &StateDir) -> Self {
-        let seq_file = folder.file(SEQ_FILE);
+    pub(crate) fn new(key: Arc<EnvelopeKey>, target: String, dev: bool, folder: &StateDir, kind: Kind) -> Self {
+        let seq_file = folder.file(kind.seq_file());
         let stored = state::read(&seq_file).ok();
         let last_seq = stored.as_ref().and_then(|text| text.trim().parse().ok());
         if stored.is_some() && last_seq.is_none() {
@@ -87,7 +88,11 @@ impl Signer {
     }
 
     /// Signs, or says how long the clock needs to pass the last `seq`.
-    fn sign(&mut self, bundles: &Bundles, now: Timestamp) -> Result<SignedEnvelope, Duration> {
+    fn sign<S: Subject>(
+        &mut self,
+        (payload, revision): (Value, Revision),
+        now: Timestamp,
+    ) -> Result<SignedEnvelope, Duration> {
         let seq = match next_seq(self.last_seq, now) {
             NextSeq::Sign(seq) => seq,
             NextSeq::Wait(span) => return Err(span),
@@ -98,9 +103,8 @@ impl Signer {
         };
         self.remember(seq);
         let signing = Signing { target: &self.target, now, seq, dev: self.dev, kid: self.key.public().kid() };
-        let payload = ("trust_domains", bundles.json().clone().into());
-        let text = seal::<BundleSet>(&signing, payload, self.key.signing_key());
-        Ok(SignedEnvelope { text, seq, iat: now, revision: bundles.revision() })
+        let text = seal::<S::Payload>(&signing, (S::KIND.member(), payload), self.key.signing_key());
+        Ok(SignedEnvelope { text, seq, iat: now, revision })
     }
 
     fn remember(&mut self, seq: u64) {
@@ -115,11 +119,11 @@ impl Signer {
 /// Why something may have to be signed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Trigger {
-    /// The identity source said something.
+    /// The source said something.
     Changed,
     /// A second went by.
     Look,
-    /// An Envoy has another companion's bundle.
+    /// An Envoy has another companion's.
     Contest,
 }
 
@@ -132,23 +136,23 @@ impl SignedEnvelope {
 }
 
 /// What is there to sign now, if anything.
-fn to_sign<'a>(
+fn to_sign<S: Subject>(
     trigger: Trigger,
-    identity: &'a Identity,
+    subject: &S,
     current: Option<&SignedEnvelope>,
     now: Timestamp,
-) -> Option<&'a Arc<Bundles>> {
-    let bundles = identity.bundles.as_ref().filter(|bundles| identity.live && !bundles.is_empty())?;
-    let is_current = |current: &SignedEnvelope| current.revision == bundles.revision() && !current.is_due(now);
+) -> Option<Revision> {
+    let revision = subject.revision().filter(|_| subject.is_live())?;
+    let is_current = |current: &SignedEnvelope| current.revision == revision && !current.is_due(now);
     // An SVID was renewed, say.
-    (trigger == Trigger::Contest || !current.is_some_and(is_current)).then_some(bundles)
+    (trigger == Trigger::Contest || !current.is_some_and(is_current)).then_some(revision)
 }
 
 /// Keeps the newest envelope current.
-pub(crate) struct Envelopes {
+pub(crate) struct Envelopes<S> {
     signer: Signer,
-    identity: watch::Receiver<Identity>,
-    checks: mpsc::Sender<Check>,
+    subject: watch::Receiver<S>,
+    checks: Option<mpsc::Sender<Check>>,
     contests: mpsc::Receiver<()>,
     newest: watch::Sender<Option<Arc<SignedEnvelope>>>,
     last_contest: Option<Instant>,
@@ -157,17 +161,17 @@ pub(crate) struct Envelopes {
 /// Where the newest envelope is found.
 pub(crate) type Newest = watch::Receiver<Option<Arc<SignedEnvelope>>>;
 
-impl Envelopes {
+impl<S: Subject> Envelopes<S> {
     /// Signs a first envelope; with where the newest one is found, and where to say that an Envoy has another
-    /// companion's.
+    /// companion's. `checks`: where to ask whether what was said still holds, if that can change unheard.
     pub(crate) async fn start(
         signer: Signer,
-        identity: watch::Receiver<Identity>,
-        checks: mpsc::Sender<Check>,
+        subject: watch::Receiver<S>,
+        checks: Option<mpsc::Sender<Check>>,
     ) -> (Self, Newest, mpsc::Sender<()>) {
         let (newest, receiver) = watch::channel(None);
         let (contest, contests) = mpsc::channel(1);
-        let mut envelopes = Self { signer, identity, checks, contests, newest, last_contest: None };
+        let mut envelopes = Self { signer, subject, checks, contests, newest, last_contest: None };
         envelopes.sign(Trigger::Changed).await;
         (envelopes, receiver, contest)
     }
@@ -178,7 +182,7 @@ impl Envelopes {
         look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             let trigger = tokio::select! {
-                changed = self.identity.changed() => match changed {
+                changed = self.subject.changed() => match changed {
                     Ok(()) => Trigger::Changed,
                     Err(_) => return,
                 },
@@ -200,16 +204,17 @@ impl Envelopes {
     }
 
     fn is_wanted(&self, trigger: Trigger) -> bool {
-        let (identity, newest) = (self.identity.borrow(), self.newest.borrow());
-        to_sign(trigger, &identity, newest.as_deref(), clock::now()).is_some()
+        let (subject, newest) = (self.subject.borrow(), self.newest.borrow());
+        to_sign(trigger, &*subject, newest.as_deref(), clock::now()).is_some()
     }
 
     async fn is_still_so(&self) -> bool {
+        let Some(checks) = &self.checks else { return true };
         let (check, answer) = oneshot::channel();
-        self.checks.try_send(check).is_ok() && matches!(timeout(CHECKED_WITHIN, answer).await, Ok(Ok(())))
+        checks.try_send(check).is_ok() && matches!(timeout(CHECKED_WITHIN, answer).await, Ok(Ok(())))
     }
 
-    /// Two companions that know different bundles must not outbid each other without pause.
+    /// Two companions that know different things must not outbid each other without pause.
     fn may_contest(&mut self) -> bool {
         let may = self.last_contest.is_none_or(|last| last.elapsed() >= CONTEST);
         if may {
@@ -219,21 +224,23 @@ impl Envelopes {
     }
 
     async fn sign(&mut self, trigger: Trigger) {
-        let identity = self.identity.borrow_and_update().clone();
+        let subject = self.subject.borrow_and_update().clone();
         let current = self.newest.borrow().clone();
-        let Some(bundles) = to_sign(trigger, &identity, current.as_deref(), clock::now()) else { return };
-        let envelope = match self.signer.sign(bundles, clock::now()) {
+        let Some(revision) = to_sign(trigger, &subject, current.as_deref(), clock::now()) else { return };
+        let Some(payload) = subject.payload() else { return };
+        let envelope = match self.signer.sign::<S>((payload.clone(), revision), clock::now()) {
             Ok(envelope) => envelope,
             Err(wait) => {
                 tokio::time::sleep(wait).await;
                 // Whoever set the clock back further than that is answered by the next trigger.
-                let Ok(envelope) = self.signer.sign(bundles, clock::now()) else { return };
+                let Ok(envelope) = self.signer.sign::<S>((payload, revision), clock::now()) else { return };
                 envelope
             }
         };
+        let what = S::KIND.name();
         match current.is_some_and(|current| current.revision == envelope.revision) {
-            true => debug!(seq = envelope.seq, "trust bundle signed again"),
-            false => info!(seq = envelope.seq, revision = %envelope.revision, "new trust bundle signed"),
+            true => debug!(seq = envelope.seq, "{what} signed again"),
+            false => info!(seq = envelope.seq, revision = %envelope.revision, "new {what} signed"),
         }
         self.newest.send_replace(Some(Arc::new(envelope)));
     }
@@ -242,18 +249,24 @@ impl Envelopes {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::identity::{Bundles, Identity};
+    use scbte_core::bundle::BundleSet;
     use scbte_core::envelope::{Envelope, Trust};
     use scbte_core::signature::InModule;
     use serde_json::{Map, json};
 
     const NOW: Timestamp = Timestamp::from_secs(1_780_000_000);
 
-    fn bundles(json: serde_json::Value) -> Arc<Bundles> {
+    fn bundles(json: Value) -> Arc<Bundles> {
         Arc::new(Bundles::new(json.as_object().cloned().unwrap_or_else(Map::new)).unwrap())
     }
 
     fn one() -> Arc<Bundles> {
         bundles(json!({"cluster.local": {"keys": []}}))
+    }
+
+    fn one_payload() -> (Value, Revision) {
+        (one().json().clone().into(), one().revision())
     }
 
     fn signer(folder: &StateDir) -> (Signer, Trust) {
@@ -264,7 +277,7 @@ mod tests {
             allow_dev: true,
             skew: Duration::from_secs(30),
         };
-        (Signer::new(key, "demo".into(), true, folder), trust)
+        (Signer::new(Arc::new(key), "demo".into(), true, folder, Kind::Bundle), trust)
     }
 
     #[test]
@@ -289,7 +302,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let folder = StateDir::create(root.path()).unwrap();
         let (mut signer, trust) = signer(&folder);
-        let signed = signer.sign(&one(), NOW).unwrap();
+        let signed = signer.sign::<Identity>(one_payload(), NOW).unwrap();
         let opened: Envelope<BundleSet> = Envelope::open(&signed.text, &trust, &InModule, NOW).unwrap();
         assert_eq!((opened.seq, opened.iat, opened.revision()), (signed.seq, NOW, signed.revision));
         let strict = Trust { allow_dev: false, ..trust };
@@ -300,26 +313,26 @@ mod tests {
     fn seq_goes_on_after_a_restart_and_survives_a_lost_file() {
         let root = tempfile::tempdir().unwrap();
         let folder = StateDir::create(root.path()).unwrap();
-        let first = signer(&folder).0.sign(&one(), NOW).unwrap();
-        assert_eq!(state::read(&folder.file(SEQ_FILE)).unwrap().trim(), first.seq.to_string());
+        let first = signer(&folder).0.sign::<Identity>(one_payload(), NOW).unwrap();
+        assert_eq!(state::read(&folder.file(Kind::Bundle.seq_file())).unwrap().trim(), first.seq.to_string());
 
-        assert_eq!(signer(&folder).0.sign(&one(), NOW).unwrap_err(), Duration::from_micros(1));
+        assert_eq!(signer(&folder).0.sign::<Identity>(one_payload(), NOW).unwrap_err(), Duration::from_micros(1));
         let later = NOW.plus(Duration::from_micros(1));
-        assert_eq!(signer(&folder).0.sign(&one(), later).unwrap().seq, first.seq + 1);
+        assert_eq!(signer(&folder).0.sign::<Identity>(one_payload(), later).unwrap().seq, first.seq + 1);
 
         for text in ["garbage", "", "99999999999999999999", &u64::MAX.to_string()] {
-            state::write_unsynced(&folder.file(SEQ_FILE), text).unwrap();
-            assert_eq!(signer(&folder).0.sign(&one(), NOW).unwrap().seq, NOW.micros(), "{text}");
+            state::write_unsynced(&folder.file(Kind::Bundle.seq_file()), text).unwrap();
+            assert_eq!(signer(&folder).0.sign::<Identity>(one_payload(), NOW).unwrap().seq, NOW.micros(), "{text}");
         }
-        state::remove(&folder.file(SEQ_FILE)).unwrap();
-        assert_eq!(signer(&folder).0.sign(&one(), NOW).unwrap().seq, NOW.micros());
+        state::remove(&folder.file(Kind::Bundle.seq_file())).unwrap();
+        assert_eq!(signer(&folder).0.sign::<Identity>(one_payload(), NOW).unwrap().seq, NOW.micros());
     }
 
     #[test]
     fn only_what_is_live_and_not_empty_is_signed() {
         let root = tempfile::tempdir().unwrap();
         let folder = StateDir::create(root.path()).unwrap();
-        let same = signer(&folder).0.sign(&one(), NOW).unwrap();
+        let same = signer(&folder).0.sign::<Identity>(one_payload(), NOW).unwrap();
         let other = bundles(json!({"other": {"keys": []}}));
         use Trigger::{Changed, Contest, Look};
         let (soon, later) = (NOW.plus(Duration::from_secs(59)), NOW.plus(Duration::from_secs(60)));

@@ -22,12 +22,16 @@ mod listen;
 mod logging;
 mod metrics;
 mod minter;
+mod policy_bundle;
+mod policy_files;
+mod policy_source;
 mod problem;
 mod readiness;
 mod reconciler;
 mod serve;
 mod settings;
 mod state;
+mod subject;
 mod token_api;
 mod token_request;
 mod words;
@@ -53,7 +57,7 @@ fn main() -> ExitCode {
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
             eprintln!("error: {error}");
-            ExitCode::FAILURE
+            if error.is::<commands::Usage>() { ExitCode::from(2) } else { ExitCode::FAILURE }
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The companion's own metrics, in the OpenMetrics text format, which Prometheus reads.
 
+use crate::subject::Kind;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text;
 use prometheus_client::metrics::counter::Counter;
@@ -54,6 +55,8 @@ impl PushResult {
 pub(crate) struct Gauges {
     /// Age of the newest bundle envelope, seconds.
     pub(crate) bundle_age: Option<u64>,
+    /// Whether a policy is there and the newest that was found; nothing where the companion delivers none.
+    pub(crate) policy_current: Option<bool>,
     /// Seconds until the SVID expires.
     pub(crate) svid_left: Option<u64>,
     /// Whether the identity source's stream is alive.
@@ -71,10 +74,16 @@ pub(crate) struct Metrics {
     pub(crate) tokens_minted: Counter,
     /// Tokens given out again.
     pub(crate) tokens_reused: Counter,
-    /// Times that another companion's bundle was in force.
-    pub(crate) bundle_conflicts: Counter,
     token_errors: Family<ReasonLabel, Counter>,
-    bundle_pushes: Family<ResultLabel, Counter>,
+    bundles: Deliveries,
+    policies: Deliveries,
+}
+
+/// What became of the envelopes of one kind.
+#[derive(Debug, Default)]
+struct Deliveries {
+    conflicts: Counter,
+    pushes: Family<ResultLabel, Counter>,
 }
 
 impl Metrics {
@@ -84,8 +93,20 @@ impl Metrics {
     }
 
     /// Counts a push.
-    pub(crate) fn push(&self, result: PushResult) {
-        self.bundle_pushes.get_or_create(&ResultLabel { result: result.label() }).inc();
+    pub(crate) fn push(&self, kind: Kind, result: PushResult) {
+        self.deliveries(kind).pushes.get_or_create(&ResultLabel { result: result.label() }).inc();
+    }
+
+    /// Counts that an Envoy had another companion's.
+    pub(crate) fn conflict(&self, kind: Kind) {
+        self.deliveries(kind).conflicts.inc();
+    }
+
+    const fn deliveries(&self, kind: Kind) -> &Deliveries {
+        match kind {
+            Kind::Bundle => &self.bundles,
+            Kind::Policy => &self.policies,
+        }
     }
 
     /// All metrics as text.
@@ -102,9 +123,12 @@ impl Metrics {
         registry.register("scbte_tokens_minted", "Tokens minted", self.tokens_minted.clone());
         registry.register("scbte_tokens_reused", "Tokens given out again", self.tokens_reused.clone());
         registry.register("scbte_token_errors", "Requests for a token that got none", self.token_errors.clone());
-        registry.register("scbte_bundle_pushes", "Pushes of the trust bundle to Envoy", self.bundle_pushes.clone());
+        registry.register("scbte_bundle_pushes", "Pushes of the trust bundle to Envoy", self.bundles.pushes.clone());
         let help = "Times that an Envoy had another companion's trust bundle";
-        registry.register("scbte_bundle_conflicts", help, self.bundle_conflicts.clone());
+        registry.register("scbte_bundle_conflicts", help, self.bundles.conflicts.clone());
+        registry.register("scbte_policy_pushes", "Pushes of the policy to Envoy", self.policies.pushes.clone());
+        let help = "Times that an Envoy had another companion's policy";
+        registry.register("scbte_policy_conflicts", help, self.policies.conflicts.clone());
     }
 }
 
@@ -117,6 +141,8 @@ fn register_gauges(registry: &mut Registry, gauges: &Gauges) {
         }
     };
     gauge("scbte_trust_bundle_age_seconds", "Age of the newest trust bundle envelope", gauges.bundle_age);
+    let help = "Whether the newest policy that was found is delivered; 0: it is refused, or cannot be had";
+    gauge("scbte_policy_current", help, gauges.policy_current.map(u64::from));
     gauge("scbte_svid_remaining_seconds", "Time until the SVID expires", gauges.svid_left);
     gauge("scbte_identity_age_seconds", "Time since the identity source was last alive", gauges.identity_age);
     gauge("scbte_identity_live", "Whether the identity source's stream is alive", Some(gauges.live.into()));
@@ -136,10 +162,18 @@ mod tests {
         let metrics = Metrics::default();
         metrics.tokens_minted.inc();
         metrics.token_error("forbidden");
-        metrics.push(PushResult::Ok);
-        metrics.bundle_conflicts.inc();
+        metrics.push(Kind::Bundle, PushResult::Ok);
+        metrics.conflict(Kind::Bundle);
+        metrics.push(Kind::Policy, PushResult::Refused);
         let targets = vec![("http://127.0.0.1:10001".to_owned(), true)];
-        let gauges = Gauges { bundle_age: Some(7), svid_left: Some(3600), live: true, identity_age: Some(0), targets };
+        let gauges = Gauges {
+            bundle_age: Some(7),
+            policy_current: Some(true),
+            svid_left: Some(3600),
+            live: true,
+            identity_age: Some(0),
+            targets,
+        };
         let text = metrics.encode(&gauges).unwrap();
         for line in [
             "scbte_tokens_minted_total 1",
@@ -147,6 +181,9 @@ mod tests {
             "scbte_token_errors_total{reason=\"forbidden\"} 1",
             "scbte_bundle_pushes_total{result=\"ok\"} 1",
             "scbte_bundle_conflicts_total 1",
+            "scbte_policy_pushes_total{result=\"refused\"} 1",
+            "scbte_policy_conflicts_total 0",
+            "scbte_policy_current 1",
             "scbte_trust_bundle_age_seconds 7",
             "scbte_svid_remaining_seconds 3600",
             "scbte_identity_live 1",

@@ -7,6 +7,7 @@ use crate::envelopes::{Newest, SignedEnvelope};
 use crate::identity::{Bundles, Identity};
 use crate::metrics::Gauges;
 use crate::minter::Minter;
+use crate::policy_source::PolicyState;
 use crate::reconciler::TargetState;
 use crate::words;
 use scbte_core::time::Timestamp;
@@ -18,12 +19,22 @@ use tokio::sync::watch;
 /// Age at which filters refuse a bundle, where `trust.max_age` does not say otherwise.
 const TOO_OLD: Duration = Duration::from_secs(60 * 60);
 
-/// An Envoy that bundles are pushed to.
+/// An Envoy that bundles and policies are pushed to.
 pub(crate) struct Target {
     /// Where its control API is.
     pub(crate) endpoint: String,
-    /// How it stands.
+    /// How it stands with its trust bundle.
     pub(crate) state: watch::Receiver<TargetState>,
+    /// How it stands with its policy, where one is delivered.
+    pub(crate) policy: Option<watch::Receiver<TargetState>>,
+}
+
+/// The policy that is delivered.
+pub(crate) struct PolicyStatus {
+    /// What its source says.
+    pub(crate) state: watch::Receiver<PolicyState>,
+    /// What was signed last.
+    pub(crate) newest: Newest,
 }
 
 /// Everything that tells how this companion is.
@@ -32,6 +43,8 @@ pub(crate) struct Status {
     pub(crate) identity: watch::Receiver<Identity>,
     /// What was signed last.
     pub(crate) newest: Newest,
+    /// The policy, where one is delivered.
+    pub(crate) policy: Option<PolicyStatus>,
     /// Whether the SVID is valid.
     pub(crate) minter: Arc<Minter>,
     /// The Envoys.
@@ -49,6 +62,7 @@ impl Status {
             "missing": missing,
             "identity": identity_report(&identity, now),
             "bundle": newest.as_deref().map(|envelope| bundle_report(envelope, identity.bundles.as_deref(), now)),
+            "policy": self.policy.as_ref().map(|policy| policy.report(now)),
             "targets": self.targets.iter().map(Target::report).collect::<Vec<_>>(),
         });
         (missing.is_empty(), report)
@@ -62,6 +76,7 @@ impl Status {
         Gauges {
             bundle_age: self.newest.borrow().as_ref().map(|envelope| now.since(envelope.iat).as_secs()),
             svid_left: identity.svid.as_ref().map(left),
+            policy_current: self.policy.as_ref().map(|policy| policy.state.borrow().trouble.is_none()),
             live: identity.live,
             identity_age: identity.age(now),
             targets: self.targets.iter().map(in_sync).collect(),
@@ -75,14 +90,34 @@ impl Status {
             Some(envelope) if now.since(envelope.iat) >= TOO_OLD => Some("the trust bundle is too old".to_owned()),
             Some(_) => None,
         };
-        identity.into_iter().chain(bundle).collect()
+        let policy = self.policy.as_ref().filter(|policy| policy.newest.borrow().is_none());
+        let policy = policy.map(|policy| format!("no policy was signed yet: {}", policy.state.borrow().words()));
+        identity.into_iter().chain(bundle).chain(policy).collect()
     }
 }
 
 impl Target {
     fn report(&self) -> Value {
         let state = self.state.borrow();
-        json!({"endpoint": self.endpoint, "state": state.label(), "detail": state.detail()})
+        let policy = self.policy.as_ref().map(|policy| {
+            let state = policy.borrow();
+            json!({"state": state.label(), "detail": state.detail()})
+        });
+        json!({"endpoint": self.endpoint, "state": state.label(), "detail": state.detail(), "policy": policy})
+    }
+}
+
+impl PolicyStatus {
+    fn report(&self, now: Timestamp) -> Value {
+        let (state, newest) = (self.state.borrow(), self.newest.borrow());
+        let newest = newest.as_deref();
+        json!({
+            "seq": newest.map(|envelope| envelope.seq),
+            "revision": newest.map(|envelope| envelope.revision.to_string()),
+            "age_seconds": newest.map(|envelope| now.since(envelope.iat).as_secs()),
+            "digest": state.policy.as_ref().map(|policy| policy.digest.as_str()),
+            "error": state.trouble.as_deref(),
+        })
     }
 }
 
@@ -145,7 +180,8 @@ mod tests {
             minter: Arc::new(Minter::new(identity.clone(), false)),
             identity,
             newest: watch::channel(newest).1,
-            targets: vec![Target { endpoint: "http://127.0.0.1:10001".into(), state }],
+            targets: vec![Target { endpoint: "http://127.0.0.1:10001".into(), state, policy: None }],
+            policy: None,
         }
     }
 

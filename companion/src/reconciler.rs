@@ -1,11 +1,11 @@
-//! Keeps one Envoy's trust bundle current, level-triggered: every second, and at once when a bundle was signed, it looks
+//! Keeps one Envoy's trust bundle or policy current, level-triggered: every second, and at once when one was signed, it looks
 //! at what the Envoy has and does what brings it closer. Each Envoy has a task of its own; none waits for another.
 
 use crate::clock;
-use crate::control_client::{ControlClient, ControlError, TargetStatus};
+use crate::control_client::{ControlClient, ControlError, Held};
 use crate::envelopes::{Newest, SignedEnvelope};
-use crate::identity::Identity;
 use crate::metrics::{Metrics, PushResult};
+use crate::subject::Subject;
 use axum::http::StatusCode;
 use scbte_core::time::Timestamp;
 use scbte_core::token::TokenRules;
@@ -27,15 +27,15 @@ enum Step {
     Nothing,
     /// It is behind.
     Push,
-    /// It has another companion's bundle, and ours is alive: sign a newer one.
+    /// It has another companion's, and ours is alive: sign a newer one.
     Contest,
-    /// It has another companion's bundle, and ours is stale: that one knows better.
+    /// It has another companion's, and ours is stale: that one knows better.
     Yield,
 }
 
 /// Compares what an Envoy has with our newest envelope. One that lies ahead of the clock orders nothing, neither here nor
 /// in the filter: whoever signed it had a clock that was wrong.
-fn next_step(own: &SignedEnvelope, theirs: &TargetStatus, live: bool, now: Timestamp) -> Step {
+fn next_step(own: &SignedEnvelope, theirs: &Held, live: bool, now: Timestamp) -> Step {
     let same = theirs.revision.as_deref() == Some(own.revision.to_string().as_str());
     let horizon = now.plus(TokenRules::default().clock_skew).micros();
     match theirs.seq {
@@ -53,9 +53,9 @@ pub(crate) enum TargetState {
     /// Nothing was signed yet.
     #[default]
     Waiting,
-    /// It has the newest trust bundle.
+    /// It has the newest.
     InSync,
-    /// It has another companion's trust bundle.
+    /// It has another companion's.
     Contested,
     /// It does not answer.
     Away(String),
@@ -85,10 +85,10 @@ impl TargetState {
 }
 
 /// Looks after one Envoy.
-pub(crate) struct Reconciler {
+pub(crate) struct Reconciler<S> {
     client: ControlClient,
     newest: Newest,
-    identity: watch::Receiver<Identity>,
+    subject: watch::Receiver<S>,
     contest: mpsc::Sender<()>,
     metrics: Arc<Metrics>,
     state: watch::Sender<TargetState>,
@@ -96,25 +96,25 @@ pub(crate) struct Reconciler {
     last_contest: Option<Instant>,
 }
 
-/// What all reconcilers share.
+/// What all reconcilers of one kind share.
 #[derive(Clone)]
-pub(crate) struct Shared {
+pub(crate) struct Shared<S> {
     /// Where the newest envelope is found.
     pub(crate) newest: Newest,
-    /// Whether the identity source is alive.
-    pub(crate) identity: watch::Receiver<Identity>,
-    /// Where to say that an Envoy has another companion's bundle.
+    /// Whether its source is alive.
+    pub(crate) subject: watch::Receiver<S>,
+    /// Where to say that an Envoy has another companion's.
     pub(crate) contest: mpsc::Sender<()>,
     /// Counts.
     pub(crate) metrics: Arc<Metrics>,
 }
 
-impl Reconciler {
+impl<S: Subject> Reconciler<S> {
     /// A reconciler, and where to see how it stands.
-    pub(crate) fn new(client: ControlClient, shared: Shared) -> (Self, watch::Receiver<TargetState>) {
-        let Shared { newest, identity, contest, metrics } = shared;
+    pub(crate) fn new(client: ControlClient, shared: Shared<S>) -> (Self, watch::Receiver<TargetState>) {
+        let Shared { newest, subject, contest, metrics } = shared;
         let (state, receiver) = watch::channel(TargetState::Waiting);
-        (Self { client, newest, identity, contest, metrics, state, refused: None, last_contest: None }, receiver)
+        (Self { client, newest, subject, contest, metrics, state, refused: None, last_contest: None }, receiver)
     }
 
     /// Goes on until nobody signs any more.
@@ -137,8 +137,8 @@ impl Reconciler {
             Ok(theirs) => theirs,
             Err(error) => return away(&error),
         };
-        let live = self.identity.borrow().live;
-        match next_step(envelope, &theirs, live, clock::now()) {
+        let live = self.subject.borrow().is_live();
+        match next_step(envelope, S::held(&theirs), live, clock::now()) {
             Step::Nothing => TargetState::InSync,
             Step::Push => self.push(envelope).await,
             Step::Contest => {
@@ -156,7 +156,7 @@ impl Reconciler {
             return self.state.borrow().clone();
         }
         self.refused = None;
-        let (result, state) = match self.client.put_bundle(&envelope.text).await {
+        let (result, state) = match self.client.put(S::KIND, &envelope.text).await {
             Ok(()) => (PushResult::Ok, TargetState::InSync),
             Err(error @ ControlError::Refused { status, .. }) => {
                 self.refused = status.is_client_error().then(|| (envelope.seq, Instant::now()));
@@ -166,8 +166,8 @@ impl Reconciler {
             }
             Err(error) => (PushResult::Unreachable, away(&error)),
         };
-        self.metrics.push(result);
-        debug!(target = %self.client.endpoint(), seq = envelope.seq, ?result, "trust bundle pushed");
+        self.metrics.push(S::KIND, result);
+        debug!(target = %self.client.endpoint(), seq = envelope.seq, ?result, "{} pushed", S::KIND.name());
         state
     }
 
@@ -176,7 +176,7 @@ impl Reconciler {
             return;
         }
         self.last_contest = Some(Instant::now());
-        self.metrics.bundle_conflicts.inc();
+        self.metrics.conflict(S::KIND);
         // When one is waiting already, that one will do.
         let _ = self.contest.try_send(());
     }
@@ -187,13 +187,13 @@ impl Reconciler {
         if was.label() == state.label() {
             return;
         }
-        let envoy = self.client.endpoint();
+        let (envoy, what) = (self.client.endpoint(), S::KIND.name());
         match &state {
             TargetState::Waiting => {}
-            TargetState::InSync => info!(%envoy, "Envoy has the newest trust bundle"),
-            TargetState::Contested => warn!(%envoy, "Envoy has another companion's trust bundle"),
+            TargetState::InSync => info!(%envoy, "Envoy has the newest {what}"),
+            TargetState::Contested => warn!(%envoy, "Envoy has another companion's {what}"),
             TargetState::Away(why) => warn!(%envoy, %why, "Envoy does not answer; trying every second"),
-            TargetState::Refuses(why) => warn!(%envoy, %why, "Envoy refuses the trust bundle"),
+            TargetState::Refuses(why) => warn!(%envoy, %why, "Envoy refuses the {what}"),
         }
     }
 }
@@ -229,7 +229,7 @@ mod tests {
             ("ahead, no revision", Some(101), &None, true, Step::Contest),
             ("ahead, other bundle, we are stale", Some(101), &other, false, Step::Yield),
         ] {
-            let theirs = TargetStatus { seq, revision: revision.clone() };
+            let theirs = Held { seq, revision: revision.clone() };
             assert_eq!(next_step(&own, &theirs, live, Timestamp::from_micros(100)), expected, "{name}");
         }
     }

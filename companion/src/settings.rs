@@ -5,13 +5,18 @@ use crate::guards::GuardRules;
 use crate::http_client::{Endpoint, NotAnEndpoint};
 use crate::listen::{ListenAddress, NotAnAddress};
 use crate::logging::{LogFormat, LogLevel};
+use crate::policy_bundle::VerificationKey;
+use crate::policy_source::{BundleServer, Origin, PolicySettings};
 use crate::state::{self, StateError};
 use crate::words;
 use crate::workload_api::{NotASocket, Socket};
 use axum::http::HeaderName;
+use bytesize::ByteSize;
+use scbte_core::policy::{PolicySource, RegoVersion};
 use scbte_core::spiffe_id::{SpiffeId, SpiffeIdError, TrustDomain};
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// Where the token API listens.
 const TOKEN_LISTEN: &str = "127.0.0.1:8090";
@@ -55,6 +60,39 @@ pub(crate) struct RawSettings {
     /// Control API of an Envoy to keep current, http://HOST:PORT or unix:///path; repeat for several
     #[arg(long, env = "SCBTE_PUSH", hide_env_values = true, value_name = "ENDPOINT", value_delimiter = ',')]
     pub(crate) push: Vec<String>,
+
+    /// Policy to deliver to filters with policy.source companion: a file, a folder or a bundle as OPA loads them, which is
+    /// watched; or the URL of a bundle, which is polled
+    #[arg(long, env = "SCBTE_POLICY", hide_env_values = true, value_name = "PATH|URL")]
+    pub(crate) policy: Option<String>,
+
+    /// With a URL: public key (PEM or JWK) that the bundle must be signed with (OPA's .signatures.json)
+    #[arg(long, env = "SCBTE_POLICY_KEY", hide_env_values = true, value_name = "FILE")]
+    pub(crate) policy_key: Option<PathBuf>,
+
+    /// With a URL: take bundles that nobody signed; whoever can change them can open every service
+    #[arg(long, env = "SCBTE_POLICY_ALLOW_UNSIGNED", hide_env_values = true, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
+    pub(crate) policy_allow_unsigned: Option<bool>,
+
+    /// With a URL: how often it is asked [default: 30s]
+    #[arg(long, env = "SCBTE_POLICY_INTERVAL", hide_env_values = true, value_name = "SPAN")]
+    pub(crate) policy_interval: Option<String>,
+
+    /// Policy to watch beside it: evaluated on the same requests, decides nothing; where it disagrees is counted
+    #[arg(long, env = "SCBTE_SHADOW_POLICY", hide_env_values = true, value_name = "PATH", requires = "policy")]
+    pub(crate) shadow_policy: Option<PathBuf>,
+
+    /// The rule that decides [default: data.scbte.allow]
+    #[arg(long, env = "SCBTE_POLICY_ENTRYPOINT", hide_env_values = true, value_name = "RULE")]
+    pub(crate) policy_entrypoint: Option<String>,
+
+    /// The policy is written in Rego v0
+    #[arg(long, env = "SCBTE_POLICY_REGO_V0", hide_env_values = true, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
+    pub(crate) policy_rego_v0: Option<bool>,
+
+    /// Most data that a policy may have, as the filters' policy.max_data [default: 1MiB]
+    #[arg(long, env = "SCBTE_POLICY_MAX_DATA", hide_env_values = true, value_name = "SIZE")]
+    pub(crate) policy_max_data: Option<String>,
 
     /// Token API, IP:PORT or unix:///path (mode 0600) [default: 127.0.0.1:8090]
     #[arg(long, env = "SCBTE_TOKEN_LISTEN", hide_env_values = true, value_name = "ADDRESS")]
@@ -134,6 +172,25 @@ pub(crate) enum SettingsError {
     /// No Workload API.
     #[error("`--workload-api`: {0}")]
     Socket(#[from] NotASocket),
+    /// A bundle from elsewhere that nobody signed.
+    #[error(
+        "`--policy` is a URL: give the public key that bundles are signed with (`--policy-key`), or, if that is meant, `--policy-allow-unsigned`"
+    )]
+    Unsigned,
+    /// No key.
+    #[error("`--policy-key`: {0}")]
+    PolicyKey(String),
+    /// No time span.
+    #[error("`--policy-interval`: expected a time span of at least 1s, such as `30s`, found `{0}`")]
+    Interval(String),
+    /// No size.
+    #[error("`{flag}`: expected a size such as `1MiB`, found `{found}`")]
+    Size {
+        /// The flag.
+        flag: &'static str,
+        /// The text.
+        found: String,
+    },
     /// A list that allows nothing, or all.
     #[error("`{0}` is empty: name what is allowed, or leave it out to allow all")]
     EmptyList(&'static str),
@@ -212,6 +269,8 @@ pub(crate) struct Settings {
     pub(crate) target: String,
     /// The Envoys to keep current.
     pub(crate) push: Vec<Endpoint>,
+    /// Which policy to deliver, if any.
+    pub(crate) policy: Option<PolicySettings>,
     /// Where the token API listens.
     pub(crate) token_listen: ListenAddress,
     /// What is demanded of token requests.
@@ -247,6 +306,14 @@ impl RawSettings {
             envelope_key: self.envelope_key.or(other.envelope_key),
             target: self.target.or(other.target),
             push: first(self.push, other.push),
+            policy: self.policy.or(other.policy),
+            policy_key: self.policy_key.or(other.policy_key),
+            policy_allow_unsigned: self.policy_allow_unsigned.or(other.policy_allow_unsigned),
+            policy_interval: self.policy_interval.or(other.policy_interval),
+            shadow_policy: self.shadow_policy.or(other.shadow_policy),
+            policy_entrypoint: self.policy_entrypoint.or(other.policy_entrypoint),
+            policy_rego_v0: self.policy_rego_v0.or(other.policy_rego_v0),
+            policy_max_data: self.policy_max_data.or(other.policy_max_data),
             token_listen: self.token_listen.or(other.token_listen),
             token_listen_public: self.token_listen_public.or(other.token_listen_public),
             token_host: first(self.token_host, other.token_host),
@@ -267,6 +334,7 @@ impl RawSettings {
         }
         Ok(Settings {
             identity: identity(&self)?,
+            policy: policy(&self)?,
             state_dir: self.state_dir.ok_or(missing("--state-dir", "where keys and state are kept"))?,
             envelope_key: self.envelope_key,
             target: target(self.target)?,
@@ -336,6 +404,43 @@ fn target(name: Option<String>) -> Result<String, SettingsError> {
     }
 }
 
+fn policy(settings: &RawSettings) -> Result<Option<PolicySettings>, SettingsError> {
+    let flag = "--policy-max-data";
+    let max_data = settings.policy_max_data.as_deref().unwrap_or("1MiB");
+    let wrong = || SettingsError::Size { flag, found: max_data.to_owned() };
+    let max_data = max_data.parse::<ByteSize>().ok().and_then(|size| usize::try_from(size.as_u64()).ok());
+    let max_data = max_data.ok_or_else(wrong)?;
+    let entrypoint = settings.policy_entrypoint.as_deref().unwrap_or(PolicySource::DEFAULT_ENTRYPOINT);
+    let Some(policy) = &settings.policy else { return Ok(None) };
+    Ok(Some(PolicySettings {
+        origin: origin(policy, settings)?,
+        shadow: settings.shadow_policy.clone(),
+        entrypoint: entrypoint.to_owned(),
+        rego_version: (settings.policy_rego_v0 == Some(true)).then_some(RegoVersion::V0),
+        max_data,
+    }))
+}
+
+fn origin(policy: &str, settings: &RawSettings) -> Result<Origin, SettingsError> {
+    if !policy.starts_with("http://") && !policy.starts_with("https://") {
+        return Ok(Origin::Files(policy.into()));
+    }
+    let key = settings.policy_key.as_deref().map(policy_key).transpose()?;
+    if key.is_none() && settings.policy_allow_unsigned != Some(true) {
+        return Err(SettingsError::Unsigned);
+    }
+    let interval = settings.policy_interval.as_deref().unwrap_or("30s");
+    let span = humantime::parse_duration(interval).ok().filter(|span| *span >= Duration::from_secs(1));
+    let span = span.ok_or_else(|| SettingsError::Interval(interval.to_owned()))?;
+    Ok(Origin::Server(Box::new(BundleServer::new(policy.to_owned(), key, span))))
+}
+
+fn policy_key(path: &Path) -> Result<VerificationKey, SettingsError> {
+    let wrong = |why: String| SettingsError::PolicyKey(format!("`{}`: {why}", path.display()));
+    let text = state::read(path).map_err(|error| wrong(error.to_string()))?;
+    VerificationKey::parse(&text).map_err(|error| wrong(error.to_string()))
+}
+
 /// An empty list is refused: it reads as "none", and no list means "all".
 fn patterns(flag: &'static str, texts: Option<&[String]>) -> Result<Vec<Pattern>, SettingsError> {
     if texts.is_some_and(<[String]>::is_empty) {
@@ -392,6 +497,10 @@ mod tests {
             ("allow_context = [\"*\"]", "`--allow-context`: expected a name"),
             ("allow_audience = []", "`--allow-audience` is empty"),
             ("allow_audience = [\"a*b\"]", "`--allow-audience`: expected a name"),
+            ("policy = \"https://policies/bundle.tar.gz\"", "`--policy-allow-unsigned`"),
+            ("policy = \"http://p/b\"\npolicy_allow_unsigned = true\npolicy_interval = \"1ms\"", "`--policy-interval`"),
+            ("policy = \"http://p/b\"\npolicy_key = \"/nonexistent\"", "`--policy-key`: `/nonexistent`"),
+            ("policy = \"p\"\npolicy_max_data = \"big\"", "`--policy-max-data`: expected a size"),
             ("require_header = \"a b\"", "`a b` is no header name"),
             ("unknown = 1", "unknown field `unknown`"),
             ("log_format = \"xml\"", "unknown variant `xml`"),

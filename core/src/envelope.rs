@@ -54,9 +54,46 @@ impl Payload for BundleSet {
 /// A policy's sources and data as an envelope carries them (member `policy`).
 #[derive(Debug)]
 pub struct PolicyPayload {
+    /// The policy that decides.
+    pub policy: AuthoredPolicy,
+    /// One that is evaluated beside it and decides nothing.
+    pub shadow: Option<AuthoredPolicy>,
+    revision: Revision,
+}
+
+/// A policy and what its author calls this version of it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AuthoredPolicy {
     /// What to compile.
     pub source: PolicySource,
-    revision: Revision,
+    /// Its author's name for the version, as in an OPA bundle's manifest.
+    pub revision: Option<String>,
+}
+
+impl AuthoredPolicy {
+    /// As an envelope carries it.
+    #[must_use]
+    pub fn to_json(&self) -> Value {
+        let modules: Map<String, Value> =
+            self.source.modules.iter().map(|module| (module.name.clone(), module.rego.as_str().into())).collect();
+        let mut json = Map::new();
+        json.insert("modules".into(), modules.into());
+        json.insert("data".into(), self.source.data.clone());
+        json.insert("entrypoint".into(), self.source.entrypoint.as_str().into());
+        json.insert("rego_version".into(), u8::from(self.source.rego_version == RegoVersion::V1).into());
+        json.extend(self.revision.as_deref().map(|revision| ("revision".to_owned(), Value::from(revision))));
+        Value::Object(json)
+    }
+}
+
+/// The member `policy` of an envelope: the policy that decides, and one to watch beside it.
+#[must_use]
+pub fn policy_json(policy: &AuthoredPolicy, shadow: Option<&AuthoredPolicy>) -> Value {
+    let mut json = policy.to_json();
+    if let (Some(shadow), Value::Object(members)) = (shadow, &mut json) {
+        members.insert("shadow".into(), shadow.to_json());
+    }
+    json
 }
 
 impl Payload for PolicyPayload {
@@ -64,7 +101,9 @@ impl Payload for PolicyPayload {
 
     fn read(members: &Map<String, Value>) -> Result<Self, EnvelopeError> {
         let policy = members.get("policy").ok_or(EnvelopeError::Member("policy", "an object"))?;
-        Ok(Self { source: policy_source(policy)?, revision: Revision::of(policy)? })
+        let mut raw = RawPolicy::deserialize(policy)?;
+        let shadow = raw.shadow.take().map(|shadow| AuthoredPolicy::try_from(*shadow)).transpose()?;
+        Ok(Self { policy: raw.try_into()?, shadow, revision: Revision::of(policy)? })
     }
 
     fn revision(&self) -> Revision {
@@ -72,7 +111,7 @@ impl Payload for PolicyPayload {
     }
 }
 
-/// The member `policy`: `{"modules": {name: Rego}, "data": {…}, "entrypoint": …, "rego_version": 0 or 1}`.
+/// `{"modules": {name: Rego}, "data": {…}, "entrypoint": …, "rego_version": 0 or 1, "revision": …, "shadow": {…}}`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawPolicy {
@@ -81,17 +120,26 @@ struct RawPolicy {
     data: Map<String, Value>,
     entrypoint: String,
     rego_version: u8,
+    revision: Option<String>,
+    shadow: Option<Box<RawPolicy>>,
 }
 
-fn policy_source(policy: &Value) -> Result<PolicySource, EnvelopeError> {
-    let raw = RawPolicy::deserialize(policy)?;
-    let rego_version = match raw.rego_version {
-        0 => RegoVersion::V0,
-        1 => RegoVersion::V1,
-        _ => return Err(EnvelopeError::Member("policy.rego_version", "0 or 1")),
-    };
-    let modules = raw.modules.into_iter().map(|(name, rego)| Module { name, rego }).collect();
-    Ok(PolicySource { modules, data: Value::Object(raw.data), entrypoint: raw.entrypoint, rego_version })
+impl TryFrom<RawPolicy> for AuthoredPolicy {
+    type Error = EnvelopeError;
+
+    fn try_from(raw: RawPolicy) -> Result<Self, EnvelopeError> {
+        if raw.shadow.is_some() {
+            return Err(EnvelopeError::Member("policy.shadow.shadow", "left out"));
+        }
+        let rego_version = match raw.rego_version {
+            0 => RegoVersion::V0,
+            1 => RegoVersion::V1,
+            _ => return Err(EnvelopeError::Member("policy.rego_version", "0 or 1")),
+        };
+        let modules = raw.modules.into_iter().map(|(name, rego)| Module { name, rego }).collect();
+        let source = PolicySource { modules, data: Value::Object(raw.data), entrypoint: raw.entrypoint, rego_version };
+        Ok(Self { source, revision: raw.revision })
+    }
 }
 
 /// Whose envelopes are accepted, and for whom they must be.

@@ -12,6 +12,8 @@ pub const SUBJECT: &str = "x-scbte-subject";
 pub const CONTEXT: &str = "x-scbte-context";
 /// The token's `jti`, for the upstream.
 pub const TOKEN_ID: &str = "x-scbte-token-id";
+/// What the decision log calls a refusal, for the caller.
+pub const DECISION_ID: &str = "x-scbte-decision-id";
 
 /// Whether a header name is reserved: `x-scbte-*`, in any case, `_` counting as `-` since CGI-like upstreams fold them.
 #[must_use]

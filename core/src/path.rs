@@ -3,12 +3,15 @@
 //! A path that two servers could read differently is refused before anything is decided on it, whatever Envoy was
 //! told to normalise: `//`, a `.` or `..` segment, `\`, an encoded `/`, `\`, `?`, `#` or control byte, a malformed
 //! escape, an encoded character that needs no encoding (RFC 3986 §2.3, §6.2.2.2), a fragment, and raw bytes that no
-//! path may have (§3.3).
+//! path may have (§3.3), and a path longer than servers commonly take (8 KiB).
 
 /// Two servers could read the path differently.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("ambiguous path: {0}")]
 pub struct AmbiguousPath(pub &'static str);
+
+/// Longest path, bytes. A call of a builtin counts as one instruction however long its argument is, too.
+const MAX_LENGTH: usize = 8 << 10;
 
 /// A path that everybody reads alike.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,6 +28,9 @@ impl<'a> RequestPath<'a> {
         }
         let mut parts = target.splitn(2, |byte| *byte == b'?');
         let path = std::str::from_utf8(parts.next().unwrap_or_default()).map_err(|_| AmbiguousPath("not UTF-8"))?;
+        if path.len() > MAX_LENGTH {
+            return Err(AmbiguousPath("longer than 8 KiB"));
+        }
         check_characters(path)?;
         check_escapes(path, allow_encoded_slash)?;
         check_segments(path)?;
@@ -117,6 +123,13 @@ mod tests {
             let found = RequestPath::parse(target.as_bytes(), false).unwrap();
             assert_eq!((found.path(), found.query()), (path, query.map(str::as_bytes)), "{target}");
         }
+    }
+
+    #[wasm_bindgen_test(unsupported = test)]
+    fn a_path_has_at_most_8_kib() {
+        let long = |length: usize| [b"/".as_slice(), &vec![b'a'; length - 1], b"?", &vec![b'q'; 9000]].concat();
+        assert!(RequestPath::parse(&long(8192), false).is_ok());
+        assert_eq!(RequestPath::parse(&long(8193), false).unwrap_err(), AmbiguousPath("longer than 8 KiB"));
     }
 
     #[wasm_bindgen_test(unsupported = test)]

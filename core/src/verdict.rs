@@ -66,13 +66,14 @@ impl Denial {
         Self { caller: Some(caller), ..self }
     }
 
-    /// The body: `{"error": …, "detail": …}`, without `detail` where it is not to be shown or there is none.
+    /// The body: `{"error": …, "detail": …, "decision_id": …}`, without `detail` where it is not to be shown or there is
+    /// none. The ID is what the decision log calls this denial.
     #[must_use]
-    pub fn body(&self, expose_detail: bool) -> String {
-        let error = Value::from(self.reason.error());
+    pub fn body(&self, expose_detail: bool, decision_id: &str) -> String {
+        let (error, id) = (Value::from(self.reason.error()), Value::from(decision_id));
         match self.detail.as_deref().filter(|_| expose_detail) {
-            Some(detail) => format!(r#"{{"error":{error},"detail":{}}}"#, Value::from(detail)),
-            None => format!(r#"{{"error":{error}}}"#),
+            Some(detail) => format!(r#"{{"error":{error},"detail":{},"decision_id":{id}}}"#, Value::from(detail)),
+            None => format!(r#"{{"error":{error},"decision_id":{id}}}"#),
         }
     }
 
@@ -139,23 +140,27 @@ mod tests {
         for (denial, body, challenge) in [
             (
                 Denial::new(Reason::MissingBearerToken),
-                r#"{"error":"missing_bearer_token"}"#,
+                r#"{"error":"missing_bearer_token","decision_id":"7"}"#,
                 Some(r#"Bearer realm="scbte""#),
             ),
             (
                 Denial::new(Reason::Expired).because("at 12"),
-                r#"{"error":"invalid_token","detail":"expired"}"#,
+                r#"{"error":"invalid_token","detail":"expired","decision_id":"7"}"#,
                 Some(r#"Bearer realm="scbte", error="invalid_token", error_description="expired""#),
             ),
             (
                 denied,
-                r#"{"error":"policy_denied","detail":"say \"no\""}"#,
+                r#"{"error":"policy_denied","detail":"say \"no\"","decision_id":"7"}"#,
                 Some(r#"Bearer realm="scbte", error="insufficient_scope""#),
             ),
-            (Denial::new(Reason::AmbiguousPath), r#"{"error":"ambiguous_path"}"#, None),
-            (Denial::new(Reason::TrustBundleUnavailable), r#"{"error":"trust_bundle_unavailable"}"#, None),
+            (Denial::new(Reason::AmbiguousPath), r#"{"error":"ambiguous_path","decision_id":"7"}"#, None),
+            (
+                Denial::new(Reason::TrustBundleUnavailable),
+                r#"{"error":"trust_bundle_unavailable","decision_id":"7"}"#,
+                None,
+            ),
         ] {
-            assert_eq!(denial.body(true), body);
+            assert_eq!(denial.body(true, "7"), body);
             assert_eq!(denial.challenge(true).as_deref(), challenge, "{body}");
         }
     }
@@ -163,7 +168,7 @@ mod tests {
     #[wasm_bindgen_test(unsupported = test)]
     fn detail_can_be_kept_back() {
         let denial = Denial::new(Reason::Expired);
-        assert_eq!(denial.body(false), r#"{"error":"invalid_token"}"#);
+        assert_eq!(denial.body(false, "7"), r#"{"error":"invalid_token","decision_id":"7"}"#);
         assert_eq!(denial.challenge(false).as_deref(), Some(r#"Bearer realm="scbte", error="invalid_token""#));
     }
 }

@@ -13,7 +13,7 @@ use proxy_wasm::types::{Action, BufferType, Bytes};
 use scbte_core::bundle::BundleSet;
 use scbte_core::config::ControlConfig;
 use scbte_core::envelope::{Envelope, PolicyPayload};
-use scbte_core::policy::{Limits, Policy};
+use scbte_core::policy::{AdmissionError, Limits, Policy};
 use scbte_core::signature::SignatureVerifier;
 use scbte_core::time::Timestamp;
 use serde_json::{Value, json};
@@ -77,7 +77,7 @@ impl ControlPlane {
     fn refuse_policy(&mut self, envelope: &[u8], now: Timestamp) -> Option<Answer> {
         let text = std::str::from_utf8(envelope).unwrap_or_default();
         let opened = Envelope::<PolicyPayload>::open(text, &self.config.policy_trust, self.signatures, now);
-        let refused = match opened.map(|envelope| Policy::admit(&envelope.payload.source, &Limits::default())) {
+        let refused = match opened.map(|envelope| self.admit(&envelope.payload)) {
             Err(envelope) => {
                 let refused = Refused::Envelope(envelope);
                 return Some(error(refused.status(), refused.code(), &refused));
@@ -86,6 +86,12 @@ impl ControlPlane {
         };
         self.policy_error = refused.as_ref().map(ToString::to_string);
         refused.map(|admission| error(422, "policy_refused", &admission))
+    }
+
+    /// What the data roots will do, but for their own limits on data: what fits into a body may fit there.
+    fn admit(&self, PolicyPayload { policy, shadow, .. }: &PolicyPayload) -> Result<(), AdmissionError> {
+        let limits = Limits { max_data_bytes: self.config.max_body, ..Limits::default() };
+        std::iter::once(policy).chain(shadow).try_for_each(|policy| Policy::admit(&policy.source, &limits).map(drop))
     }
 }
 

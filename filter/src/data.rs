@@ -1,11 +1,11 @@
 //! A request on a data listener: headers in, verdict out. The steps are numbered as in the design.
 
 use crate::host;
-use crate::service::{Request, Service};
+use crate::service::{Judged, Request, Service};
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::{Action, Bytes, LogLevel, Status};
 use scbte_core::config::Mode;
-use scbte_core::headers::{self, CONTEXT, SUBJECT, TOKEN_ID};
+use scbte_core::headers::{self, CONTEXT, DECISION_ID, SUBJECT, TOKEN_ID};
 use scbte_core::reason::Reason;
 use scbte_core::verdict::{Denial, Grant, Verdict};
 use std::cell::RefCell;
@@ -31,16 +31,17 @@ impl DataStream {
         let removed = remove_reserved(&headers);
         let service = Rc::clone(&self.service);
         let Ok(mut service) = service.try_borrow_mut() else { return failed() };
-        let verdict = match removed {
-            Ok(()) => service.judge(&request(&headers)),
-            Err(_) => Verdict::Deny(Denial::new(Reason::PolicyEngineError).because("a reserved header stays")),
-        };
-        publish(&service, &verdict);
+        // Only a spoofed identity is worse than a refusal that shadow mode does not make.
+        if removed.is_err() {
+            return failed();
+        }
+        let Judged { verdict, id } = service.judge(&request(&headers));
+        publish(&service, &verdict, id.as_deref());
         match (verdict, service.config.mode) {
             (Verdict::Allow(grant), _) => self.admit(&service, *grant),
-            (Verdict::Deny(denial), Mode::Enforce) => refuse(&denial, service.config.expose_detail),
-            // Only a spoofed identity is worse than a refusal that shadow mode does not make.
-            (Verdict::Deny(denial), Mode::Shadow) if removed.is_err() => refuse(&denial, service.config.expose_detail),
+            (Verdict::Deny(denial), Mode::Enforce) => {
+                refuse(&denial, service.config.expose_detail, id.as_deref().unwrap_or_default())
+            }
             (Verdict::Bypass, _) | (Verdict::Deny(_), Mode::Shadow) => Action::Continue,
         }
     }
@@ -53,9 +54,8 @@ impl DataStream {
                 Action::Continue
             }
             Err(status) => {
-                let denial =
-                    Denial::new(Reason::PolicyEngineError).because(format!("a header was not set: {status:?}"));
-                refuse(&denial, service.config.expose_detail)
+                host::log(LogLevel::Error, &format!("refused, since a header was not set: {status:?}"));
+                failed()
             }
         }
     }
@@ -121,22 +121,25 @@ fn set_all(headers: &[(String, String)]) -> Result<(), Status> {
     headers.iter().try_for_each(|(name, value)| host::add_request_header(name, value))
 }
 
-fn refuse(denial: &Denial, expose_detail: bool) -> Action {
+fn refuse(denial: &Denial, expose_detail: bool, id: &str) -> Action {
     let challenge = denial.challenge(expose_detail);
-    let mut headers = vec![("content-type", "application/json")];
+    let mut headers = vec![("content-type", "application/json"), (DECISION_ID, id)];
     headers.extend(challenge.as_deref().map(|challenge| ("www-authenticate", challenge)));
     headers.extend(denial.response_headers.iter().map(|(name, value)| (name.as_str(), value.as_str())));
-    host::respond(denial.status, &headers, &denial.body(expose_detail));
+    host::respond(denial.status, &headers, &denial.body(expose_detail, id));
     Action::Pause
 }
 
 /// The host does not do its part, or the SDK calls two streams at a time: if it is so all the same, nothing passes.
 fn failed() -> Action {
-    refuse(&Denial::new(Reason::PolicyEngineError), false)
+    refuse(&Denial::new(Reason::PolicyEngineError), false, "none")
 }
 
-fn publish(service: &Service, verdict: &Verdict) {
+fn publish(service: &Service, verdict: &Verdict, id: Option<&str>) {
     let outcome = service.outcome(verdict);
+    if let Some(id) = id {
+        host::publish("scbte_decision_id", id);
+    }
     host::publish("scbte_verdict", outcome.verdict());
     host::publish("scbte_reason", outcome.reason());
     let caller = match verdict {

@@ -15,7 +15,7 @@
 
 mod control;
 mod data;
-mod denial_log;
+mod decision_log;
 mod host;
 mod host_verifier;
 mod metrics;

@@ -2,6 +2,7 @@
 //!
 //! Histograms hold whole microseconds. Each metric is resolved once; labels that a caller can influence are bounded.
 
+use crate::policy::ShadowResult;
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::MetricType;
 use scbte_core::reason::Reason;
@@ -53,7 +54,8 @@ pub(crate) struct Metrics {
     denied: HashMap<(String, String), u32>,
     other_denied: Option<u32>,
     cache: HashMap<&'static str, u32>,
-    pulls: HashMap<&'static str, u32>,
+    pulls: HashMap<(&'static str, &'static str), u32>,
+    shadow: HashMap<ShadowResult, u32>,
     plain: HashMap<&'static str, u32>,
 }
 
@@ -101,14 +103,31 @@ impl Metrics {
 
     /// Counts values in shared data that were unverifiable or older.
     pub(crate) fn shared_data_rejected(&mut self, count: u64) {
-        let id = self.plain("scbte_shared_data_rejected_total", MetricType::Counter);
-        increment(id, i64::try_from(count).unwrap_or(i64::MAX));
+        self.count("scbte_shared_data_rejected_total", count);
     }
 
-    /// Counts pulls by result: `ok`, `unchanged`, `refused` or `failed`.
-    pub(crate) fn pull(&mut self, result: &'static str) {
-        let name = || format!("result=.={result};.;scbte_bundle_pulls_total");
-        increment(resolve(&mut self.pulls, result, MetricType::Counter, name), 1);
+    /// Counts policies from the companion that admission refused.
+    pub(crate) fn policies_rejected(&mut self, count: u64) {
+        self.count("scbte_policy_rejected_total", count);
+    }
+
+    /// Counts how the policy to watch compares with the one in force.
+    pub(crate) fn shadow(&mut self, result: ShadowResult) {
+        let name = || format!("result=.={};.;scbte_policy_shadow_total", result.label());
+        increment(resolve(&mut self.shadow, result, MetricType::Counter, name), 1);
+    }
+
+    /// Counts pulls of a `bundle` or a `policy` by result: `ok`, `unchanged`, `refused` or `failed`.
+    pub(crate) fn pull(&mut self, kind: &'static str, result: &'static str) {
+        let name = || format!("result=.={result};.;scbte_{kind}_pulls_total");
+        increment(resolve(&mut self.pulls, (kind, result), MetricType::Counter, name), 1);
+    }
+
+    fn count(&mut self, name: &'static str, by: u64) {
+        if by > 0 {
+            let id = self.plain(name, MetricType::Counter);
+            increment(id, i64::try_from(by).unwrap_or(i64::MAX));
+        }
     }
 
     fn plain(&mut self, name: &'static str, kind: MetricType) -> u32 {

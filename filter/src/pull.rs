@@ -1,4 +1,4 @@
-//! Pull: bundle envelopes fetched from the companion, for where no control listener can be added.
+//! Pull: envelopes fetched from the companion, for where no control listener can be added.
 //!
 //! Every worker ticks, so one at a time fetches, by a lease in shared data; what comes back goes through the same
 //! verification as a push. The first fetch is tried each second until one succeeds.
@@ -29,13 +29,14 @@ struct Lease {
 /// Fetches envelopes for one root context.
 pub(crate) struct Puller {
     config: PullConfig,
+    path: String,
     lease_key: String,
     nonce: String,
     etag: Option<String>,
     under_way: Option<u32>,
     next: Timestamp,
     failures: u32,
-    /// The last tick that did not lack a bundle, or the first of all.
+    /// The last tick that lacked nothing, or the first of all.
     starved_since: Timestamp,
 }
 
@@ -46,8 +47,8 @@ pub(crate) enum Need {
     Renewal,
     /// A token names an authority that is not known: now, unless the companion is failing.
     Authority,
-    /// There is no usable bundle: each second.
-    Bundle,
+    /// There is nothing usable: each second.
+    Everything,
 }
 
 /// What a fetch brought.
@@ -62,11 +63,12 @@ pub(crate) enum Fetched {
 }
 
 impl Puller {
-    /// A puller for a target; `nonce` tells it from those of other VMs.
-    pub(crate) fn new(config: PullConfig, target: &str, nonce: String) -> Self {
-        let lease_key = format!("scbte.pull.{target}");
+    /// A puller of what is at `path`, for a target; `nonce` tells it from those of other VMs.
+    pub(crate) fn new(config: PullConfig, path: &str, target: &str, nonce: String) -> Self {
+        let lease_key = format!("scbte.pull.{target}.{path}");
         Self {
             config,
+            path: path.to_owned(),
             lease_key,
             nonce,
             etag: None,
@@ -79,13 +81,13 @@ impl Puller {
 
     /// Fetches when it is time, nobody else does, and no answer is outstanding.
     pub(crate) fn tick(&mut self, need: Need, now: Timestamp) {
-        if need != Need::Bundle || self.starved_since == Timestamp::default() {
+        if need != Need::Everything || self.starved_since == Timestamp::default() {
             self.starved_since = now;
         }
         let due = match need {
             Need::Renewal => now >= self.next || self.is_too_far(now),
             Need::Authority => now >= self.next || self.failures == 0,
-            Need::Bundle => true,
+            Need::Everything => true,
         };
         if self.under_way.is_some() || !due || !self.take_lease(need, now) {
             return;
@@ -130,12 +132,12 @@ impl Puller {
         self.next = now.plus(back_off.min(MAX_BACK_OFF));
         if self.failures == 1 {
             let cluster = &self.config.cluster;
-            host::log(LogLevel::Warn, &format!("no trust bundle from cluster `{cluster}`: {why}; trying again"));
+            host::log(LogLevel::Warn, &format!("no `{}` from cluster `{cluster}`: {why}; trying again", self.path));
         }
     }
 
     fn dispatch(&self) -> Result<u32, String> {
-        let mut headers = vec![(":method", "GET"), (":path", self.config.path.as_str()), (":authority", "localhost")];
+        let mut headers = vec![(":method", "GET"), (":path", self.path.as_str()), (":authority", "localhost")];
         headers.extend(self.etag.as_deref().map(|etag| ("if-none-match", etag)));
         let call = hostcalls::dispatch_http_call(&self.config.cluster, headers, None, Vec::new(), TIMEOUT);
         call.map_err(|status| format!("the call was not made ({status:?}); is there such a cluster?"))
@@ -158,13 +160,13 @@ impl Puller {
 
     /// A lease of another that has not ended. One that reaches further than twice the interval is nobody's: whoever
     /// wrote it wants to stop pulls. For an authority that is missing, only a fetch that is running counts; who has
-    /// had no bundle for long respects none, so that one written again and again cannot keep the service down.
+    /// had nothing for long respects none, so that one written again and again cannot keep the service down.
     fn is_taken(&self, lease: &Lease, need: Need, now: Timestamp) -> bool {
         let until = Timestamp::from_micros(lease.until);
         let span = self.config.interval.max(TIMEOUT);
         let plausible = until <= now.plus(span.saturating_mul(2));
         let ends = if need == Need::Renewal { until } else { until.minus(span).plus(RETRY) };
-        let patient = need != Need::Bundle || now < self.starved_since.plus(TIMEOUT);
+        let patient = need != Need::Everything || now < self.starved_since.plus(TIMEOUT);
         lease.nonce != self.nonce && plausible && now < ends && patient
     }
 }

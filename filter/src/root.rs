@@ -21,6 +21,8 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
+/// Where the companion's admin API has the policy envelope.
+const POLICY_PATH: &str = "/v1/policy";
 /// How often it looks at shared data.
 const TICK: Duration = Duration::from_secs(1);
 
@@ -38,8 +40,26 @@ enum Role {
 
 struct DataRole {
     service: Rc<RefCell<Service>>,
-    puller: Option<Puller>,
+    bundles: Option<Puller>,
+    policies: Option<Puller>,
     nonce: String,
+}
+
+/// What is fetched.
+#[derive(Clone, Copy)]
+enum Pulled {
+    Bundle,
+    Policy,
+}
+
+impl Pulled {
+    /// As metrics and messages call it.
+    const fn label(self) -> &'static str {
+        match self {
+            Self::Bundle => "bundle",
+            Self::Policy => "policy",
+        }
+    }
 }
 
 /// A root context.
@@ -75,18 +95,22 @@ impl Role {
             Config::Data(config) => {
                 let random = || host::random().ok_or(Refused::NoRandomness);
                 let nonce: String = random()?.iter().map(|byte| format!("{byte:02x}")).collect();
-                let puller = puller(&config, &nonce);
-                let service = Service::new(*config, signatures, CacheSecret::new(random()?), host::now());
+                let (bundles, policies) = pullers(&config, &nonce);
+                let service = Service::new(*config, &nonce, signatures, CacheSecret::new(random()?), host::now());
                 let service = Rc::new(RefCell::new(service.map_err(Refused::Policy)?));
-                Ok(Self::Data(DataRole { service, puller, nonce }))
+                Ok(Self::Data(DataRole { service, bundles, policies, nonce }))
             }
         }
     }
 }
 
-fn puller(config: &DataConfig, nonce: &str) -> Option<Puller> {
+/// One for trust bundles, and one for policies where they come from the companion.
+fn pullers(config: &DataConfig, nonce: &str) -> (Option<Puller>, Option<Puller>) {
     let target = &config.trust.envelopes.target;
-    config.trust.pull.clone().map(|pull| Puller::new(pull, target, nonce.to_owned()))
+    let pull = config.trust.pull.as_ref();
+    let puller = |path: &str| pull.map(|pull| Puller::new(pull.clone(), path, target, nonce.to_owned()));
+    let policies = if config.policy.inline.is_none() { puller(POLICY_PATH) } else { None };
+    (pull.and_then(|pull| puller(&pull.path)), policies)
 }
 
 impl DataRole {
@@ -94,7 +118,11 @@ impl DataRole {
         let Ok(mut service) = self.service.try_borrow_mut() else { return };
         service.tick(now);
         let need = need(&mut service, now);
-        if let Some(puller) = &mut self.puller {
+        if let Some(puller) = &mut self.bundles {
+            puller.tick(need, now);
+        }
+        let need = if service.lacks_policy(now) { Need::Everything } else { Need::Renewal };
+        if let Some(puller) = &mut self.policies {
             puller.tick(need, now);
         }
         roots::publish(&service.config.trust.envelopes.target, &self.report(&service, now), now);
@@ -106,7 +134,9 @@ impl DataRole {
             nonce: self.nonce.clone(),
             seq: bundle.map(|envelope| envelope.seq),
             revision: bundle.map(|envelope| envelope.revision().to_string()),
-            policy: service.policy.digest().map(str::to_owned),
+            policy: service.policy.version().digest.map(str::to_owned),
+            policy_revision: service.policy.version().revision.map(str::to_owned),
+            policy_error: service.policy.error().map(str::to_owned),
             policy_source: service.policy.source().to_owned(),
             mode: service.config.mode.label().to_owned(),
             time: now.secs(),
@@ -114,30 +144,44 @@ impl DataRole {
     }
 
     fn pulled(&mut self, call: u32, body_size: Option<usize>, now: Timestamp) {
-        let Some(puller) = &mut self.puller else { return };
-        let Some(fetched) = puller.answer(call, body_size, now) else { return };
-        let Ok(mut service) = self.service.try_borrow_mut() else { return };
-        let result = match fetched {
-            Fetched::Unchanged => "unchanged",
-            Fetched::Failed(_) => "failed",
-            Fetched::Envelope(envelope) => match service.bundles.offer(&envelope, now) {
-                Ok(_) => {
-                    puller.taken();
-                    "ok"
-                }
-                Err(refused) => {
-                    host::log(LogLevel::Warn, &format!("the trust bundle that was fetched is refused: {refused}"));
-                    "refused"
-                }
-            },
-        };
-        service.metrics.pull(result);
+        let pullers = [(Pulled::Bundle, &mut self.bundles), (Pulled::Policy, &mut self.policies)];
+        for (what, puller) in pullers {
+            let Some(puller) = puller else { continue };
+            let Some(fetched) = puller.answer(call, body_size, now) else { continue };
+            let Ok(mut service) = self.service.try_borrow_mut() else { return };
+            let result = take(what, fetched, puller, &mut service, now);
+            service.metrics.pull(what.label(), result);
+        }
+    }
+}
+
+/// Offers what was fetched to where it belongs; the metric's word for what became of it.
+fn take(what: Pulled, fetched: Fetched, puller: &mut Puller, service: &mut Service, now: Timestamp) -> &'static str {
+    let envelope = match fetched {
+        Fetched::Unchanged => return "unchanged",
+        Fetched::Failed(_) => return "failed",
+        Fetched::Envelope(envelope) => envelope,
+    };
+    let offered = match what {
+        Pulled::Bundle => service.bundles.offer(&envelope, now).map(drop),
+        Pulled::Policy => service.policy.offer(&envelope, now),
+    };
+    match offered {
+        Ok(()) => {
+            puller.taken();
+            "ok"
+        }
+        Err(refused) => {
+            let what = what.label();
+            host::log(LogLevel::Warn, &format!("the {what} envelope that was fetched is refused: {refused}"));
+            "refused"
+        }
     }
 }
 
 fn need(service: &mut Service, now: Timestamp) -> Need {
     match (service.has_usable_bundle(now), std::mem::take(&mut service.misses_authority)) {
-        (false, _) => Need::Bundle,
+        (false, _) => Need::Everything,
         (true, true) => Need::Authority,
         (true, false) => Need::Renewal,
     }

@@ -28,6 +28,12 @@ pub(crate) struct RootReport {
     pub(crate) revision: Option<String>,
     /// The digest of the policy that runs.
     pub(crate) policy: Option<String>,
+    /// What its author calls it.
+    #[serde(default)]
+    pub(crate) policy_revision: Option<String>,
+    /// Why a newer one does not run.
+    #[serde(default)]
+    pub(crate) policy_error: Option<String>,
     /// Where policies come from: `inline` or `companion`.
     pub(crate) policy_source: String,
     /// `enforce` or `shadow`.

@@ -1,16 +1,16 @@
 //! One protected service: everything that judging its requests needs. The steps are numbered as in the design.
 
-use crate::denial_log::DenialLog;
+use crate::decision_log::{Decision, DecisionLog};
 use crate::host;
 use crate::metrics::{Metrics, Outcome, elapsed};
-use crate::policy::PolicySlot;
+use crate::policy::{Disagreement, PolicySlot};
 use crate::store::Store;
 use proxy_wasm::types::{Bytes, LogLevel};
 use scbte_core::bundle::BundleSet;
 use scbte_core::cache::CacheSecret;
 use scbte_core::config::{DataConfig, Mode};
 use scbte_core::path::RequestPath;
-use scbte_core::policy::{AdmissionError, Input, Member, Policy};
+use scbte_core::policy::{AdmissionError, Input, Member};
 use scbte_core::reason::Reason;
 use scbte_core::signature::SignatureVerifier;
 use scbte_core::time::Timestamp;
@@ -33,6 +33,14 @@ pub(crate) struct Request<'a> {
     pub(crate) headers: &'a [(String, Bytes)],
 }
 
+/// A verdict, and the decision log's name for it, where it has one: a denial always has.
+pub(crate) struct Judged {
+    /// What was decided.
+    pub(crate) verdict: Verdict,
+    /// The decision's ID.
+    pub(crate) id: Option<String>,
+}
+
 /// What judges requests for one root context.
 pub(crate) struct Service {
     /// Its configuration.
@@ -45,16 +53,19 @@ pub(crate) struct Service {
     pub(crate) metrics: Metrics,
     /// Set when a token named an authority that is not known: a newer bundle may know it.
     pub(crate) misses_authority: bool,
-    denials: DenialLog,
+    decisions: DecisionLog,
     verifier: Verifier,
+    disagreement: Option<Disagreement>,
     counted_rejections: u64,
+    counted_refused_policies: u64,
     warned_stale: bool,
 }
 
 impl Service {
-    /// A service with what shared data has; the policy must be admitted.
+    /// A service with what shared data has; the policy must be admitted. `nonce` tells it from those of other VMs.
     pub(crate) fn new(
         config: DataConfig,
+        nonce: &str,
         signatures: &'static dyn SignatureVerifier,
         secret: CacheSecret,
         now: Timestamp,
@@ -64,7 +75,9 @@ impl Service {
             policy: PolicySlot::new(&config, signatures)?,
             metrics: Metrics::default(),
             misses_authority: false,
-            denials: DenialLog::default(),
+            decisions: DecisionLog::new(nonce.get(..16).unwrap_or(nonce).to_owned(), config.sample_allows),
+            disagreement: None,
+            counted_refused_policies: 0,
             verifier: Verifier::new(config.token.clone(), config.audiences.clone(), signatures, secret),
             counted_rejections: 0,
             warned_stale: false,
@@ -77,11 +90,11 @@ impl Service {
 
     /// Judges a request and counts the verdict. In shadow mode a denial is counted and logged all the same; whether it
     /// is enforced is the caller's to see to.
-    pub(crate) fn judge(&mut self, request: &Request<'_>) -> Verdict {
+    pub(crate) fn judge(&mut self, request: &Request<'_>) -> Judged {
         let now = host::now();
         let verdict = self.decide(request, now).unwrap_or_else(Verdict::Deny);
-        self.record(request, &verdict, now);
-        verdict
+        let id = self.record(request, &verdict, now);
+        Judged { verdict, id }
     }
 
     /// What a verdict counts as.
@@ -119,6 +132,11 @@ impl Service {
             return Ok(());
         }
         Err(Denial::new(Reason::TrustBundleUnavailable).because("no trust bundle, or it is too old"))
+    }
+
+    /// Whether a policy is awaited from the companion.
+    pub(crate) fn lacks_policy(&self, now: Timestamp) -> bool {
+        !self.policy.is_usable(self.config.trust.max_age, self.config.token.clock_skew, now)
     }
 
     /// Whether tokens can be checked.
@@ -168,15 +186,14 @@ impl Service {
         now: Timestamp,
     ) -> Result<Verdict, Denial> {
         let (max_age, skew) = (self.config.trust.max_age, self.config.token.clock_skew);
-        let Some(policy) = self.policy.usable(max_age, skew, now) else {
-            return Err(Denial::new(Reason::PolicyUnavailable)
-                .because("no policy, or its envelope is too old")
-                .of(caller));
-        };
+        let unavailable = || Denial::new(Reason::PolicyUnavailable).because("no policy, or its envelope is too old");
+        if !self.policy.is_usable(max_age, skew, now) {
+            return Err(unavailable().of(caller));
+        }
         let started = host::now();
         let headers = named_headers(request.headers, &self.config.policy.headers);
         let query = path.query().map(String::from_utf8_lossy);
-        let source = Source::of(policy);
+        let source = Source::of(&self.policy);
         let claims = caller.claims();
         let input = Input {
             sub: claims.sub.as_str(),
@@ -192,37 +209,48 @@ impl Service {
             source_address: source.address.as_deref(),
             peer_spiffe_id: source.peer.as_deref(),
         };
-        let decision = policy.evaluate(&input, now);
+        let Some(evaluated) = self.policy.evaluate(&input, now) else { return Err(unavailable().of(caller)) };
         self.metrics.evaluation(elapsed(started));
-        match decision {
+        if let Some(shadow) = evaluated.shadow {
+            self.metrics.shadow(shadow.as_ref().map_or_else(|disagreement| disagreement.result, |agrees| *agrees));
+            self.disagreement = shadow.err();
+        }
+        match evaluated.decision {
             Ok(decision) => Ok(Verdict::of(caller, decision)),
             Err(error) => Err(Denial::from(error).of(caller)),
         }
     }
 
-    fn record(&mut self, request: &Request<'_>, verdict: &Verdict, now: Timestamp) {
+    /// Counts the verdict, and logs it where it is one to be logged; its ID then.
+    fn record(&mut self, request: &Request<'_>, verdict: &Verdict, now: Timestamp) -> Option<String> {
         let outcome = self.outcome(verdict);
         self.metrics.request(outcome);
-        let Verdict::Deny(denial) = verdict else { return };
-        if let (Reason::PolicyDenied, Some(caller)) = (denial.reason, &denial.caller) {
+        if let Verdict::Deny(Denial { reason: Reason::PolicyDenied, caller: Some(caller), .. }) = verdict {
             self.metrics.policy_denial(caller);
+        }
+        let disagreement = self.disagreement.take();
+        if !self.decisions.wants(verdict, disagreement.is_some()) {
+            return None;
         }
         let target = String::from_utf8_lossy(request.target);
         // The query can hold secrets.
         let path = target.split('?').next().unwrap_or_default();
-        self.denials.write(outcome.verdict(), denial, request.method, path, now);
+        let (policy, disagreement) = (self.policy.version(), disagreement.as_ref());
+        let decision = Decision { verdict, outcome, method: request.method, path, policy, disagreement };
+        Some(self.decisions.write(&decision, now))
     }
 
     /// Once a second: newer envelopes, the bundle's age, what was suppressed.
     pub(crate) fn tick(&mut self, now: Timestamp) {
         self.bundles.look(now);
         self.policy.look(now);
-        self.denials.tell_suppressed();
-        let rejected = self.bundles.rejected();
-        if rejected > self.counted_rejections {
-            self.metrics.shared_data_rejected(rejected.saturating_sub(self.counted_rejections));
-            self.counted_rejections = rejected;
-        }
+        self.decisions.tell_suppressed();
+        let rejected = self.bundles.rejected().saturating_add(self.policy.shared_data_rejected());
+        self.metrics.shared_data_rejected(rejected.saturating_sub(self.counted_rejections));
+        self.counted_rejections = rejected;
+        let refused = self.policy.rejected();
+        self.metrics.policies_rejected(refused.saturating_sub(self.counted_refused_policies));
+        self.counted_refused_policies = refused;
         if let Some(age) = self.bundles.current().map(|envelope| envelope.age(now)) {
             self.metrics.bundle_age(age);
             self.warn_when_stale(age);
@@ -251,8 +279,8 @@ struct Source {
 }
 
 impl Source {
-    fn of(policy: &Policy) -> Self {
-        if !policy.uses().has(Member::Source) {
+    fn of(policy: &PolicySlot) -> Self {
+        if !policy.uses(Member::Source) {
             return Self::default();
         }
         let address = host::text_property(&["source", "address"]);

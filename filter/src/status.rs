@@ -44,7 +44,7 @@ fn policy(policies: &Store<PolicyPayload>, error: Option<&str>, roots: &[RootRep
         "digest": roots.iter().find_map(|root| root.policy.as_deref()),
         "seq": envelope.map(|envelope| envelope.seq),
         "revision": envelope.map(|envelope| envelope.revision().to_string()),
-        "error": error,
+        "error": error.or_else(|| roots.iter().find_map(|root| root.policy_error.as_deref())),
     })
 }
 

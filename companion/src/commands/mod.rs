@@ -4,6 +4,7 @@ mod bundle;
 mod dev_ca;
 mod health;
 mod keygen;
+mod policy;
 mod render;
 mod run;
 mod token;
@@ -30,6 +31,25 @@ impl Output {
 /// What a command gives back: an error's text goes to standard error.
 pub(crate) type Result<T, E = Box<dyn std::error::Error>> = std::result::Result<T, E>;
 
+/// The command could not do what it was asked to: the exit code is 2, as for a wrong argument.
+#[derive(Debug)]
+pub(crate) struct Usage(Box<dyn std::error::Error>);
+
+impl Usage {
+    /// Because of this.
+    pub(crate) fn new(error: impl Into<Box<dyn std::error::Error>>) -> Self {
+        Self(error.into())
+    }
+}
+
+impl std::fmt::Display for Usage {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(formatter)
+    }
+}
+
+impl std::error::Error for Usage {}
+
 /// What to do.
 #[derive(clap::Subcommand)]
 pub(crate) enum Command {
@@ -42,6 +62,8 @@ pub(crate) enum Command {
     Bundle(bundle::BundleCommand),
     #[command(subcommand)]
     Render(render::RenderCommand),
+    #[command(subcommand)]
+    Policy(policy::PolicyCommand),
     #[command(subcommand)]
     DevCa(dev_ca::DevCaCommand),
 }
@@ -56,6 +78,7 @@ impl Command {
             Self::Token(token) => token.execute(),
             Self::Bundle(bundle) => bundle.execute(),
             Self::Render(render) => render.execute(),
+            Self::Policy(policy) => policy.execute(),
             Self::DevCa(dev_ca) => dev_ca.execute(),
         }
     }

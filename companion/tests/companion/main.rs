@@ -5,6 +5,8 @@ mod cli;
 mod control;
 mod harness;
 mod kubernetes;
+mod policy;
+mod policy_delivery;
 mod push;
 mod render;
 mod rotation;

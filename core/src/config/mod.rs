@@ -13,7 +13,7 @@ use crate::envelope::{self, Trust};
 use crate::headers::{self, TokenHeader};
 use crate::json;
 use crate::jwk::PublicKey;
-use crate::policy::{Module, PolicySource, RegoVersion};
+use crate::policy::{Limits, Module, PolicySource, RegoVersion};
 use crate::token::{self, TokenRules};
 use serde::Deserialize;
 use serde_json::Value;
@@ -70,6 +70,8 @@ pub struct DataConfig {
     pub mode: Mode,
     /// Whether answers have `detail`.
     pub expose_detail: bool,
+    /// One in how many admitted requests is logged; 0: none.
+    pub sample_allows: u64,
 }
 
 /// Which trust bundles are believed and how long.
@@ -103,10 +105,12 @@ pub struct PolicyConfig {
     pub inline: Option<PolicySource>,
     /// Whose policy envelopes are believed.
     pub envelopes: Trust,
+    /// A policy that is evaluated beside it and decides nothing, unless the companion delivers one.
+    pub shadow: Option<PolicySource>,
     /// Request headers that the policy sees, in lower case.
     pub headers: Vec<String>,
-    /// Instructions that one evaluation may cost.
-    pub max_instructions: usize,
+    /// What a policy may cost.
+    pub limits: Limits,
 }
 
 /// Whether denials are enforced.
@@ -178,6 +182,8 @@ struct RawData {
     mode: Mode,
     #[serde(default)]
     errors: RawErrors,
+    #[serde(default)]
+    log: RawLog,
 }
 
 #[derive(Deserialize)]
@@ -222,11 +228,22 @@ struct RawPolicy {
     data: Option<Value>,
     entrypoint: Option<String>,
     rego_version: Option<Integer>,
+    shadow: Option<RawShadow>,
     #[serde(default)]
     headers: Vec<String>,
     #[serde(default)]
     keys: Vec<PublicKey>,
     max_instructions: Option<Integer>,
+    max_data: Option<Size>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawShadow {
+    rego: String,
+    data: Option<Value>,
+    entrypoint: Option<String>,
+    rego_version: Option<Integer>,
 }
 
 #[derive(Default, PartialEq, Deserialize)]
@@ -255,6 +272,12 @@ struct RawBypass {
 #[serde(default, deny_unknown_fields)]
 struct RawErrors {
     expose_detail: bool,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct RawLog {
+    sample_allows: Option<Integer>,
 }
 
 impl Default for RawErrors {
@@ -295,7 +318,7 @@ impl RawData {
         let trust = self.trust.check(token.clock_skew)?;
         Ok(DataConfig {
             audiences: audience::audiences(&self.audiences, metadata)?,
-            policy: self.policy.check(&trust.envelopes)?,
+            policy: self.policy.check(&trust.envelopes, &token_header)?,
             trust,
             token,
             token_header,
@@ -305,6 +328,7 @@ impl RawData {
             bypass: bypass(&self.bypass)?,
             mode: self.mode,
             expose_detail: self.errors.expose_detail,
+            sample_allows: sample_allows(self.log.sample_allows.as_ref())?,
         })
     }
 }
@@ -383,7 +407,7 @@ fn token_header(name: Option<&str>) -> Result<TokenHeader, ConfigError> {
 }
 
 impl RawPolicy {
-    fn check(self, envelopes: &Trust) -> Result<PolicyConfig, ConfigError> {
+    fn check(mut self, envelopes: &Trust, token_header: &TokenHeader) -> Result<PolicyConfig, ConfigError> {
         let keys = if self.keys.is_empty() { envelopes.keys.clone() } else { self.keys.clone() };
         let envelopes = trust(envelopes.target.clone(), keys, envelopes.allow_dev, envelopes.skew, "policy.keys")?;
         if let Some(odd) = self.headers.iter().position(|name| !values::is_header_name(name)) {
@@ -391,7 +415,17 @@ impl RawPolicy {
         }
         let max_instructions =
             values::integer("policy.max_instructions", self.max_instructions.as_ref(), 25_000, 100, 10_000_000)?;
-        Ok(PolicyConfig { headers: self.headers.clone(), inline: self.source()?, envelopes, max_instructions })
+        let max_data_bytes = values::size("policy.max_data", self.max_data.take(), 1 << 20, 1 << 10, 64 << 20)?;
+        let token_header = token_header.name().to_owned();
+        let limits = Limits { max_instructions, max_data_bytes, token_header, ..Limits::default() };
+        let headers = std::mem::take(&mut self.headers);
+        let shadow = self.shadow.take().map(RawShadow::check).transpose()?;
+        let inline = self.source()?;
+        if inline.is_none() && shadow.is_some() {
+            let message = "with `companion` the policy to watch comes in the envelope, too";
+            return Err(ConfigError::at("policy.shadow", message));
+        }
+        Ok(PolicyConfig { headers, inline, shadow, envelopes, limits })
     }
 
     fn source(self) -> Result<Option<PolicySource>, ConfigError> {
@@ -406,18 +440,44 @@ impl RawPolicy {
             (RawSource::Inline, None) => {
                 Err(ConfigError::at("policy.rego", "expected a policy (Rego), or `policy.source` `companion`"))
             }
-            (RawSource::Inline, Some(rego)) => Ok(Some(PolicySource {
-                modules: vec![Module { name: "policy.rego".into(), rego }],
-                data: self.data.unwrap_or_else(|| Value::Object(serde_json::Map::new())),
-                entrypoint: self.entrypoint.unwrap_or_else(|| "data.scbte.allow".into()),
-                rego_version: rego_version(self.rego_version.as_ref())?,
-            })),
+            (RawSource::Inline, Some(rego)) => {
+                let name = "policy.rego";
+                let version = rego_version("policy.rego_version", self.rego_version.as_ref())?;
+                Ok(Some(policy_source(name, rego, self.data, self.entrypoint, version)))
+            }
         }
     }
 }
 
-fn rego_version(version: Option<&Integer>) -> Result<RegoVersion, ConfigError> {
-    match values::integer("policy.rego_version", version, 1, 0, 1)? {
+impl RawShadow {
+    fn check(self) -> Result<PolicySource, ConfigError> {
+        let version = rego_version("policy.shadow.rego_version", self.rego_version.as_ref())?;
+        Ok(policy_source("shadow.rego", self.rego, self.data, self.entrypoint, version))
+    }
+}
+
+fn policy_source(
+    name: &str,
+    rego: String,
+    data: Option<Value>,
+    entrypoint: Option<String>,
+    rego_version: RegoVersion,
+) -> PolicySource {
+    PolicySource {
+        modules: vec![Module { name: name.into(), rego }],
+        data: data.unwrap_or_else(|| Value::Object(serde_json::Map::new())),
+        entrypoint: entrypoint.unwrap_or_else(|| PolicySource::DEFAULT_ENTRYPOINT.into()),
+        rego_version,
+    }
+}
+
+fn sample_allows(number: Option<&Integer>) -> Result<u64, ConfigError> {
+    let number = values::integer("log.sample_allows", number, 0, 0, 1_000_000)?;
+    Ok(u64::try_from(number).unwrap_or(u64::MAX))
+}
+
+fn rego_version(member: &str, version: Option<&Integer>) -> Result<RegoVersion, ConfigError> {
+    match values::integer(member, version, 1, 0, 1)? {
         0 => Ok(RegoVersion::V0),
         _ => Ok(RegoVersion::V1),
     }

@@ -16,11 +16,12 @@ fn data() -> Value {
         "token": {"header": "authorization", "accept_typ": ["scbte+jwt"], "max_size": "8KiB", "max_lifetime": "5m",
             "clock_skew": "30s", "forward": false, "require_binding": false, "bind_peer": false},
         "policy": {"source": "inline", "rego": "package scbte", "data": {}, "entrypoint": "data.scbte.allow",
-            "rego_version": 1, "headers": [], "keys": [], "max_instructions": 25000},
+            "rego_version": 1, "headers": [], "keys": [], "max_instructions": 25000, "max_data": "1MiB"},
         "path": {"allow_encoded_slash": false},
         "bypass": [{"method": "GET", "path": "/healthz"}, {"method": "GET", "path_prefix": "/public"}],
         "mode": "enforce",
-        "errors": {"expose_detail": true}
+        "errors": {"expose_detail": true},
+        "log": {"sample_allows": 0}
     })
 }
 
@@ -62,7 +63,7 @@ fn the_designs_example_is_read_and_says_the_defaults() {
             (config.token_header.name(), config.mode, config.expose_detail),
             ("authorization", Mode::Enforce, true)
         );
-        assert_eq!((config.policy.max_instructions, config.policy.envelopes.keys.len()), (25_000, 1));
+        assert_eq!((config.policy.limits.max_instructions, config.policy.envelopes.keys.len()), (25_000, 1));
         assert!(!config.forward_token && !config.bind_peer && !config.trust.envelopes.allow_dev);
     }
 }
@@ -88,7 +89,7 @@ fn integral_doubles_are_integers() {
     config["policy"]["rego_version"] = json!(0.0);
     config["token"]["max_size"] = json!(4096.0);
     let config = parse_data(&config);
-    assert_eq!((config.policy.max_instructions, config.token.max_size), (30_000, 4096));
+    assert_eq!((config.policy.limits.max_instructions, config.token.max_size), (30_000, 4096));
     assert_eq!(config.policy.inline.unwrap().rego_version, RegoVersion::V0);
 }
 
@@ -127,6 +128,10 @@ fn what_is_wrong_is_named_with_its_path() {
         ("/policy/source", json!("file"), "policy.source", "expected `inline` or `companion`"),
         ("/policy/source", json!("companion"), "policy.source", "comes in an envelope"),
         ("/policy/rego", Value::Null, "policy.rego", "expected a policy"),
+        ("/policy/shadow", json!({"data": {}}), "policy.shadow", "missing field `rego`"),
+        ("/policy/shadow", json!({"rego": "", "rego_version": 2}), "policy.shadow.rego_version", "from 0 to 1"),
+        ("/policy/max_data", json!("1GiB"), "policy.max_data", "64"),
+        ("/log/sample_allows", json!(-1), "log.sample_allows", "non-negative integer"),
         ("/policy/rego_version", json!(2), "policy.rego_version", "from 0 to 1"),
         ("/policy/rego_version", json!(0.5), "policy.rego_version", "non-negative integer"),
         ("/policy/max_instructions", json!(0), "policy.max_instructions", "from 100"),

@@ -16,6 +16,8 @@ mod limits;
 mod program;
 mod query;
 mod source;
+#[cfg(feature = "policy-tools")]
+pub mod tools;
 mod uses;
 mod value;
 
@@ -27,6 +29,7 @@ pub use source::{Module, PolicySource, RegoVersion};
 pub use uses::{Member, Uses};
 
 use crate::time::Timestamp;
+use admission::Findings;
 use decision::DecisionRules;
 use input::InputKeys;
 use program::{Clock, Program};
@@ -50,13 +53,28 @@ impl Policy {
     /// # Errors
     /// The first reason why the policy may not run, with its place in the source where there is one.
     pub fn admit(source: &PolicySource, limits: &Limits) -> Result<Self, AdmissionError> {
-        let compilable = admission::check(source, limits)?;
-        let Program { bytecode, uses, clock } = program::compile(&compilable, &source.entrypoint)?;
+        let unexplained = || AdmissionError::from(Refusal::Compile("no reason was found".to_owned()));
+        Self::admit_or_tell(source, limits, 1).map_err(|found| found.into_iter().next().unwrap_or_else(unexplained))
+    }
+
+    /// Checks, compiles and loads a policy, and tells of everything that is wrong with it.
+    ///
+    /// # Errors
+    /// Up to `most` reasons why the policy may not run; the first is the one that [`Self::admit`] gives.
+    pub fn admit_or_tell(source: &PolicySource, limits: &Limits, most: usize) -> Result<Self, Vec<AdmissionError>> {
+        let mut found = Findings::new(most);
+        let policy = Self::load(source, limits, &mut found);
+        found.finish(policy)
+    }
+
+    fn load(source: &PolicySource, limits: &Limits, found: &mut Findings) -> Option<Self> {
+        let compilable = admission::check(source, limits, found)?;
+        let Program { bytecode, uses, clock } = program::compile(&compilable, &source.entrypoint, found)?;
         let mut machine = RegoVM::new();
         machine.set_max_instructions(limits.max_instructions);
         machine.load_program(bytecode);
-        machine.set_data(compilable.data).map_err(|error| Refusal::Data(error.to_string()))?;
-        Ok(Self {
+        found.note(machine.set_data(compilable.data).map_err(|error| Refusal::Data(error.to_string())))?;
+        Some(Self {
             digest: source.digest(),
             input: InputKeys::new(&uses),
             uses,

@@ -8,7 +8,7 @@ use crate::common::{NOW, SKEW, now};
 use scbte_core::base64;
 use scbte_core::bundle::{BundleSet, Revision};
 use scbte_core::certificate::Anchor;
-use scbte_core::envelope::{Envelope, EnvelopeError, LIFETIME, Order, PolicyPayload, Trust, order, sign};
+use scbte_core::envelope::{Envelope, EnvelopeError, LIFETIME, Order, PolicyPayload, Trust, order, policy_json, sign};
 use scbte_core::jwk::PublicKey;
 use scbte_core::reason::Reason;
 use scbte_core::signature::InModule;
@@ -414,14 +414,33 @@ fn a_policy_envelope_is_one_of_another_kind() {
         Envelope::<PolicyPayload>::open(&unsealed.text(), &unsealed.trust, &InModule, unsealed.now)
     };
     let opened = open("scbte-policy+jwt", &good).unwrap();
-    let source = &opened.payload.source;
+    let source = &opened.payload.policy.source;
     assert_eq!(
         (source.entrypoint.as_str(), source.modules.len(), &source.data),
         ("data.scbte.allow", 1, &good["data"])
     );
     assert_eq!(opened.revision().to_string(), Revision::of(&good).unwrap().to_string());
     check("a bundle's type", open("scbte-bundle+jwt", &good), Some((400, "`typ` must be `scbte-policy+jwt`")));
-    let cases: [Case<Expected, Value>; 9] = [
+    let shadowed = open("scbte-policy+jwt", &{
+        let mut policy = good.clone();
+        policy["revision"] = "7".into();
+        policy["shadow"] = good.clone();
+        policy
+    });
+    let PolicyPayload { policy, shadow, .. } = shadowed.unwrap().payload;
+    assert_eq!((policy.revision.as_deref(), shadow.as_ref().map(|shadow| &shadow.source)), (Some("7"), Some(source)));
+    assert_eq!(policy_json(&policy, shadow.as_ref())["shadow"], good);
+    let cases: [Case<Expected, Value>; 12] = [
+        ("a shadow", |policy| policy["shadow"] = policy.clone(), None),
+        (
+            "a shadow's shadow",
+            |policy| {
+                policy["shadow"] = policy.clone();
+                policy["shadow"]["shadow"] = policy["shadow"].clone();
+            },
+            Some((400, "`policy.shadow.shadow` must be left out")),
+        ),
+        ("a revision that is no text", |policy| policy["revision"] = 1.into(), Some((400, "`policy`: "))),
         ("Rego v0", |policy| policy["rego_version"] = 0.into(), None),
         ("Rego v2", |policy| policy["rego_version"] = 2.into(), Some((400, "`policy.rego_version` must be 0 or 1"))),
         ("no Rego version", |policy| without(policy, "rego_version"), Some((400, "missing field `rego_version`"))),

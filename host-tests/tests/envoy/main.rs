@@ -12,6 +12,7 @@ mod headers;
 mod modes;
 mod observability;
 mod paths;
+mod policy_delivery;
 mod pull;
 mod push;
 mod reload;

@@ -45,7 +45,10 @@ impl Row {
     #[track_caller]
     fn check(&self, response: &Response) {
         let name = self.detail.unwrap_or(self.error);
-        let mut body = json!({"error": self.error});
+        // The decision log's name for it, different each time.
+        let id = response.member("decision_id").unwrap_or_default();
+        assert!(id.len() > 17 && response.header("x-scbte-decision-id") == Some(&id), "{name}: {}", response.text());
+        let mut body = json!({"error": self.error, "decision_id": id});
         if let Some(detail) = self.detail {
             body["detail"] = detail.into();
         }

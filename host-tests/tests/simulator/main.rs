@@ -6,6 +6,7 @@ mod common;
 
 mod configuration;
 mod control;
+mod decisions;
 mod peers;
 mod policy;
 mod pull;

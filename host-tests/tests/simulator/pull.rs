@@ -100,7 +100,7 @@ fn an_unknown_authority_fetches_early() {
 fn a_lease_that_reaches_too_far_is_ignored() {
     let host = with_cluster();
     let forever = json!({"nonce": "attacker", "until": (NOW + 86_400) * 1_000_000}).to_string();
-    host.shared_data().set("scbte", &format!("scbte.pull.{TARGET}"), forever.as_bytes(), None).unwrap();
+    host.shared_data().set("scbte", &format!("scbte.pull.{TARGET}./v1/bundle"), forever.as_bytes(), None).unwrap();
     let mut worker = Worker::start(&host, &config());
     worker.vm.tick_all().unwrap();
     assert_eq!(worker.vm.http_calls().len(), 1);
@@ -114,11 +114,34 @@ fn a_lease_that_is_written_again_and_again_keeps_nobody_without_a_bundle() {
     for second in 0..10 {
         let until = (host.clock().unix_seconds() + 30) * 1_000_000;
         let lease = json!({"nonce": "attacker", "until": until}).to_string();
-        host.shared_data().set("scbte", &format!("scbte.pull.{TARGET}"), lease.as_bytes(), None).unwrap();
+        host.shared_data().set("scbte", &format!("scbte.pull.{TARGET}./v1/bundle"), lease.as_bytes(), None).unwrap();
         worker.second();
         if !worker.vm.http_calls().is_empty() {
             fetched_after = fetched_after.or(Some(second));
         }
     }
     assert!(fetched_after.is_some_and(|second| second <= 6), "{fetched_after:?}");
+}
+
+#[test]
+fn a_policy_is_fetched_where_it_comes_from_the_companion() {
+    let host = with_cluster();
+    let mut config = config();
+    config["policy"] = json!({"source": "companion"});
+    let mut worker = Worker::start(&host, &config);
+    worker.push(&Envelope::at(NOW).bundles(good_bundles()));
+    let fetch = |worker: &mut Worker, answer: HttpAnswer| {
+        worker.second();
+        let mut calls = worker.vm.http_calls();
+        calls.retain(|call| call.headers.text(":path") == Some("/v1/policy"));
+        let call = calls.pop().expect("a call for the policy");
+        worker.vm.answer(call.token, answer).unwrap();
+        worker.play(&Scene::good()).status()
+    };
+    assert_eq!(fetch(&mut worker, HttpAnswer::new(404)), 503);
+    assert_eq!(fetch(&mut worker, HttpAnswer::new(200).body("junk")), 503);
+    let envelope = Envelope::at(NOW).policy(crate::world::POLICY);
+    assert_eq!(fetch(&mut worker, HttpAnswer::new(200).header("etag", "\"1\"").body(envelope)), 200);
+    let pulls = |result| worker.vm.host().metrics().counter_with("scbte_policy_pulls_total", &[("result", result)]);
+    assert_eq!((pulls("ok"), pulls("refused"), pulls("failed")), (1, 1, 1));
 }

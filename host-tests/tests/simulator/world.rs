@@ -88,8 +88,14 @@ impl Envelope {
 
     /// With this policy.
     pub(crate) fn policy(&self, rego: &str) -> String {
-        let policy =
+        self.policy_with(rego, json!({}))
+    }
+
+    /// With this policy and further members.
+    pub(crate) fn policy_with(&self, rego: &str, more: Value) -> String {
+        let mut policy =
             json!({"modules": {"policy.rego": rego}, "data": {}, "entrypoint": "data.scbte.allow", "rego_version": 1});
+        policy.as_object_mut().unwrap().extend(more.as_object().cloned().unwrap_or_default());
         self.seal::<PolicyPayload>("policy", policy)
     }
 

@@ -5,9 +5,9 @@ use crate::commands::Result;
 use crate::commands::trusted::read_public_key;
 use crate::state;
 use clap::ValueEnum;
-use scbte_core::config::Config;
+use scbte_core::config::{Config, PolicyConfig};
 use scbte_core::jwk::PublicKey;
-use scbte_core::policy::{Limits, Policy};
+use scbte_core::policy::Policy;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -136,13 +136,9 @@ fn merge(target: &mut Value, patch: Value) {
 fn check(config: &Value, metadata: &BTreeMap<String, String>) -> Result<()> {
     let config = Config::parse(config.to_string().as_bytes(), &|name| metadata.get(name).cloned())?;
     let Config::Data(config) = config else { return Ok(()) };
-    if let Some(source) = &config.policy.inline {
-        let limits = Limits {
-            max_instructions: config.policy.max_instructions,
-            token_header: config.token_header.name().to_owned(),
-            ..Limits::default()
-        };
-        Policy::admit(source, &limits).map_err(|error| format!("the policy is refused: {error}"))?;
+    let PolicyConfig { inline, shadow, limits, .. } = &config.policy;
+    for source in inline.iter().chain(shadow) {
+        Policy::admit(source, limits).map_err(|error| format!("the policy is refused: {error}"))?;
     }
     Ok(())
 }

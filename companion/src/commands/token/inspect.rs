@@ -31,7 +31,7 @@ impl Inspect {
 }
 
 /// Lenient where it costs nothing: a token that services refuse for its size or type can still be read.
-fn rules(text: &str) -> TokenRules {
+pub(in crate::commands) fn rules(text: &str) -> TokenRules {
     TokenRules {
         accept_typ: vec![scbte_core::token::TYPE.to_owned(), "JWT".to_owned()],
         max_size: text.len(),

@@ -4,6 +4,8 @@ mod inspect;
 mod mint;
 mod verify;
 
+pub(super) use inspect::rules as lenient_rules;
+
 use super::{Output, Result};
 use std::io::Read as _;
 
@@ -46,8 +48,13 @@ impl TokenArg {
                 text
             }
         };
-        let text = text.trim();
-        let bare = text.split_at_checked(7).filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer "));
-        Ok(bare.map_or(text, |(_, token)| token.trim()).to_owned())
+        Ok(bare(&text))
     }
+}
+
+/// The token alone: without white space around it, and without `Bearer` in front.
+pub(in crate::commands) fn bare(text: &str) -> String {
+    let text = text.trim();
+    let bare = text.split_at_checked(7).filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer "));
+    bare.map_or(text, |(_, token)| token.trim()).to_owned()
 }

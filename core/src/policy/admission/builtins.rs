@@ -17,7 +17,8 @@
 //! `net.cidr_contains` does not see an IPv4 address inside an IPv6 one; `sprintf`'s `%s` prints what is no string like
 //! `%v`. Numbers beyond 2^53, and those with a fraction, are 64-bit floats.
 
-use super::super::error::{AdmissionError, Refusal};
+use super::super::error::Refusal;
+use super::findings::Findings;
 use super::negation::import_name;
 use super::regexes::Rewrite;
 use super::syntax::{Parsed, static_path, string_of};
@@ -133,30 +134,29 @@ const BUILTINS: &[(&str, &[Argument])] = {
 };
 
 /// Whether a rule of this name would hide a builtin, or its namespace.
-pub(super) fn is_builtin_name(name: &str) -> bool {
+pub(in crate::policy) fn is_builtin_name(name: &str) -> bool {
     let first = |path: &'static str| path.split('.').next();
     KNOWN_TO_REGORUS.keys().any(|path| first(path) == Some(name))
         || BUILTINS.iter().any(|(path, _)| first(path) == Some(name))
 }
 
 /// Checks every call; collects how the regexes are to be written for the machine.
-pub(super) fn check(module: &Parsed, all: &[Parsed], rewrites: &mut Vec<Rewrite>) -> Result<(), AdmissionError> {
-    walk_module(&module.tree, &mut Calls { module, all, rewrites })
+pub(super) fn check(module: &Parsed, all: &[Parsed], rewrites: &mut Vec<Rewrite>, found: &mut Findings) {
+    walk_module(&module.tree, &mut Calls { module, all, rewrites, found });
 }
 
 struct Calls<'a> {
     module: &'a Parsed,
     all: &'a [Parsed],
     rewrites: &'a mut Vec<Rewrite>,
+    found: &'a mut Findings,
 }
 
 impl Visitor for Calls<'_> {
-    type Error = AdmissionError;
-
-    fn expr(&mut self, expr: &Expr) -> Result<(), AdmissionError> {
-        let Expr::Call { fcn, params, .. } = expr else { return Ok(()) };
+    fn expr(&mut self, expr: &Expr) {
+        let Expr::Call { fcn, params, .. } = expr else { return };
         let Some(path) = static_path(fcn) else {
-            return Err(Refusal::Builtin(fcn.span().text().to_owned()).at(fcn.span()));
+            return self.found.add(Refusal::Builtin(fcn.span().text().to_owned()).at(fcn.span()));
         };
         let params: Vec<&Expr> = params.iter().map(AsRef::as_ref).collect();
         let function = path.join(".");
@@ -164,7 +164,7 @@ impl Visitor for Calls<'_> {
             Some(arity) => check_arity(&function, arity, params.len()),
             None => self.check_builtin(&function, &params),
         };
-        result.map_err(|refusal| refusal.at(expr.span()))
+        self.found.note(result.map_err(|refusal| refusal.at(expr.span())));
     }
 }
 
@@ -243,5 +243,30 @@ fn small_number(expr: &Expr) -> Result<(), String> {
             Ok(())
         }
         _ => Err(format!("found `{}`, expected a literal number up to 1000", expr.span().text())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+    use wasm_bindgen_test::wasm_bindgen_test;
+
+    /// What is admitted must not hang on what else regorus is built with: the companion's has more in it than the
+    /// filter's. This runs with both.
+    #[wasm_bindgen_test(unsupported = test)]
+    fn the_names_of_builtins_are_the_same_in_every_build() {
+        let first = |path: &&'static str| path.split('.').next();
+        let names: BTreeSet<&str> =
+            KNOWN_TO_REGORUS.keys().chain(BUILTINS.iter().map(|(path, _)| path)).filter_map(first).collect();
+        let names: Vec<&str> = names.into_iter().collect();
+        let expected = "__builtin_sets abs array base64 base64url bits ceil concat contains count endswith floor \
+             format_int glob hex indexof indexof_n intersection is_array is_boolean is_null is_number \
+             is_object is_set is_string json lower max min net numbers object product rand regex \
+             replace round semver sort split sprintf startswith strings substring sum time to_number \
+             trace trim trim_left trim_prefix trim_right trim_space trim_suffix type_name union units \
+             upper";
+        assert_eq!(names.join(" "), expected);
+        assert!(names.iter().all(|name| is_builtin_name(name)));
     }
 }

@@ -4,6 +4,7 @@
 //! a `not` on it holds, or keeps the last value. So what cannot be shown to be free of conflicts is refused.
 
 use super::super::error::{AdmissionError, Refusal};
+use super::findings::Findings;
 use super::language::constant;
 use super::syntax::{Parsed, head_name};
 use super::tree::{Visitor, children, walk_module};
@@ -12,16 +13,18 @@ use regorus::unstable::{Expr, Literal, Query, Ref, Rule, RuleBody, RuleHead, Spa
 use std::collections::BTreeMap;
 
 /// Refuses them.
-pub(super) fn check(modules: &[Parsed]) -> Result<(), AdmissionError> {
+pub(super) fn check(modules: &[Parsed], found: &mut Findings) {
     let mut rules: BTreeMap<(&[String], &str), Vec<&Rule>> = BTreeMap::new();
     for module in modules {
         for (rule, head) in module.rules() {
             let name = head_name(head).map_or("", Span::text);
             rules.entry((&module.package, name)).or_default().push(rule);
         }
-        walk_module(&module.tree, &mut Objects)?;
+        walk_module(&module.tree, &mut Objects { found });
     }
-    rules.into_iter().try_for_each(|((_, name), definitions)| check_rule(name, &definitions))
+    for ((_, name), definitions) in rules {
+        found.note(check_rule(name, &definitions));
+    }
 }
 
 fn check_rule(name: &str, definitions: &[&Rule]) -> Result<(), AdmissionError> {
@@ -102,20 +105,20 @@ fn check_partial_object(name: &str, rule: &Rule, definitions: &[&Rule]) -> Resul
     Err(Refusal::Conflict { rule: name.to_owned(), advice: KEYS }.at(span))
 }
 
-struct Objects;
+struct Objects<'a> {
+    found: &'a mut Findings,
+}
 
-impl Visitor for Objects {
-    type Error = AdmissionError;
-
-    fn expr(&mut self, expr: &Expr) -> Result<(), AdmissionError> {
+impl Visitor for Objects<'_> {
+    fn expr(&mut self, expr: &Expr) {
         match expr {
             Expr::ObjectCompr { key, value, query, span, .. }
                 if constant(value).is_none() && !has_unique_keys(key, query) =>
             {
                 let rule = span.text().chars().take(40).collect();
-                Err(Refusal::Conflict { rule, advice: KEYS }.at(span))
+                self.found.add(Refusal::Conflict { rule, advice: KEYS }.at(span));
             }
-            _ => Ok(()),
+            _ => {}
         }
     }
 }

@@ -9,9 +9,8 @@ pub(super) fn check(path: &str, modules: &[Parsed]) -> Result<(), AdmissionError
     let refusal = |problem| Refusal::EntryPoint { path: path.to_owned(), problem };
     let mut found = false;
     for module in modules {
-        let package = module.package.join(".");
         for (rule, head) in module.rules() {
-            if head_name(head).is_none_or(|name| path != format!("data.{package}.{}", name.text())) {
+            if head_name(head).is_none_or(|name| path != module.path_of(name.text())) {
                 continue;
             }
             found = true;

@@ -2,24 +2,25 @@
 
 use super::super::error::{AdmissionError, Refusal};
 use super::builtins;
+use super::findings::Findings;
 use super::syntax::Parsed;
 use super::tree::{Visitor, variables, walk_module, walk_query};
 use regorus::Value;
 use regorus::unstable::{AssignOp, Expr, Literal, LiteralStmt, Rule, RuleHead, Span};
 
 /// Refuses it.
-pub(super) fn check(module: &Parsed) -> Result<(), AdmissionError> {
+pub(super) fn check(module: &Parsed, found: &mut Findings) {
     if module.tree.target.is_some() {
-        return Err(unsupported("`__target__` is", "remove it").at(&module.tree.package.span));
+        found.add(unsupported("`__target__` is", "remove it").at(&module.tree.package.span));
     }
     for import in &module.tree.imports {
         let name = import.r#as.as_ref().map_or_else(|| last_name(&import.refr), Span::text);
-        check_name(name).map_err(|refusal| refusal.at(&import.span))?;
+        found.note(check_name(name).map_err(|refusal| refusal.at(&import.span)));
     }
     for (rule, _) in module.rules() {
-        check_rule(rule)?;
+        found.note(check_rule(rule));
     }
-    walk_module(&module.tree, &mut Statements)
+    walk_module(&module.tree, &mut Statements { found });
 }
 
 const fn unsupported(construct: &'static str, advice: &'static str) -> Refusal {
@@ -101,37 +102,40 @@ fn check_pattern(pattern: &Expr) -> Result<(), AdmissionError> {
     }
 }
 
-struct Statements;
+struct Statements<'a> {
+    found: &'a mut Findings,
+}
 
-impl Visitor for Statements {
-    type Error = AdmissionError;
-
-    fn statement(&mut self, statement: &LiteralStmt) -> Result<(), AdmissionError> {
+impl Visitor for Statements<'_> {
+    fn statement(&mut self, statement: &LiteralStmt) {
         if let Some(with) = statement.with_mods.first() {
-            return Err(unsupported("`with` is", "pass what it replaces as a function's argument").at(&with.span));
+            self.found.add(unsupported("`with` is", "pass what it replaces as a function's argument").at(&with.span));
         }
         match &statement.literal {
             Literal::Every { key, value, query, .. } => {
                 let names = key.iter().chain([value]).map(Span::text).collect();
-                walk_query(query, &mut LookUps { names })
+                walk_query(query, &mut LookUps { names, found: self.found });
             }
             Literal::SomeIn { key, value, .. } => {
-                key.iter().chain([value]).try_for_each(|pattern| check_pattern(pattern))
+                let mut patterns = key.iter().chain([value]);
+                self.found.note(patterns.try_for_each(|pattern| check_pattern(pattern)));
             }
-            _ => Ok(()),
+            _ => {}
         }
     }
 
-    fn expr(&mut self, expr: &Expr) -> Result<(), AdmissionError> {
+    fn expr(&mut self, expr: &Expr) {
         match expr {
             Expr::Membership { key: Some(_), span, .. } => {
-                Err(unsupported("`key, value in …` is", "write `collection[key] == value`").at(span))
+                self.found.add(unsupported("`key, value in …` is", "write `collection[key] == value`").at(span));
             }
-            Expr::AssignExpr { op, lhs, rhs, .. } => match op {
-                AssignOp::ColEq => check_pattern(lhs),
-                AssignOp::Eq => [lhs, rhs].into_iter().try_for_each(|side| check_unified(side)),
-            },
-            _ => Ok(()),
+            Expr::AssignExpr { op, lhs, rhs, .. } => {
+                self.found.note(match op {
+                    AssignOp::ColEq => check_pattern(lhs),
+                    AssignOp::Eq => [lhs, rhs].into_iter().try_for_each(|side| check_unified(side)),
+                });
+            }
+            _ => {}
         }
     }
 }
@@ -139,20 +143,16 @@ impl Visitor for Statements {
 /// Look-ups by a variable of `every`: regorus takes it for unbound, and loops over the collection.
 struct LookUps<'a> {
     names: Vec<&'a str>,
+    found: &'a mut Findings,
 }
 
 impl Visitor for LookUps<'_> {
-    type Error = AdmissionError;
-
-    fn expr(&mut self, expr: &Expr) -> Result<(), AdmissionError> {
-        let Expr::RefBrack { index, .. } = expr else { return Ok(()) };
-        match variables(index).into_iter().find(|variable| self.names.contains(&variable.text())) {
-            None => Ok(()),
-            Some(variable) => Err(unsupported(
-                "a look-up by a variable of `every` is",
-                "assign it first, `key := variable`, and look up by `key`",
-            )
-            .at(variable)),
+    fn expr(&mut self, expr: &Expr) {
+        let Expr::RefBrack { index, .. } = expr else { return };
+        if let Some(variable) = variables(index).into_iter().find(|variable| self.names.contains(&variable.text())) {
+            let construct = "a look-up by a variable of `every` is";
+            let advice = "assign it first, `key := variable`, and look up by `key`";
+            self.found.add(unsupported(construct, advice).at(variable));
         }
     }
 }
@@ -169,7 +169,7 @@ fn check_unified(side: &Expr) -> Result<(), AdmissionError> {
 }
 
 /// The value of a literal.
-pub(super) fn constant(expr: &Expr) -> Option<Value> {
+pub(in crate::policy) fn constant(expr: &Expr) -> Option<Value> {
     match expr {
         Expr::String { value, .. }
         | Expr::RawString { value, .. }

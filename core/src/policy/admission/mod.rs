@@ -1,6 +1,7 @@
 //! Which policies may run: the checks on the text, the syntax tree and the data.
 //!
-//! They run in this order, each in a file of its own, and the first refusal counts:
+//! They run in this order, each in a file of its own; everything they find is collected, and any of it refuses the
+//! policy:
 //!
 //! | check | refuses |
 //! |---|---|
@@ -20,6 +21,7 @@ mod builtins;
 mod conflicts;
 mod data;
 mod entrypoint;
+mod findings;
 mod formats;
 mod globs;
 mod language;
@@ -30,32 +32,64 @@ mod syntax;
 mod tokens;
 mod tree;
 
-pub(super) use syntax::located;
+pub(super) use findings::Findings;
+pub(super) use syntax::{Parsed, head_name, located, parse};
+#[cfg(feature = "policy-tools")]
+pub(super) use {
+    builtins::is_builtin_name,
+    language::constant,
+    negation::import_name,
+    syntax::{parse_modules, parse_tests, static_path, string_of},
+    tree::{Visitor, children, comprehension, walk_module, walk_rule},
+};
 
-use super::error::AdmissionError;
 use super::limits::Limits;
+use super::program::Definitions;
 use super::source::{Module, PolicySource, RegoVersion};
 use regorus::Value;
+use regorus::unstable::Rule;
 
 /// A policy that passed the checks, as it is compiled.
 pub(super) struct Compilable {
     pub(super) modules: Vec<Module>,
+    pub(super) definitions: Definitions,
     pub(super) data: Value,
     pub(super) rego_version: RegoVersion,
 }
 
-/// Runs the checks.
-pub(super) fn check(source: &PolicySource, limits: &Limits) -> Result<Compilable, AdmissionError> {
-    size::check(source, limits)?;
-    let parsed = syntax::parse(source)?;
+/// Parses the modules as they are compiled.
+#[cfg(feature = "policy-tools")]
+pub(super) fn parse_compilable(compilable: &Compilable, found: &mut Findings) -> Option<Vec<Parsed>> {
+    // Writing out regexes lengthens lines.
+    syntax::parse_lines(&compilable.modules, compilable.rego_version, std::num::NonZeroU32::MAX, found)
+}
+
+/// Runs the checks. None where they found something.
+pub(super) fn check(source: &PolicySource, limits: &Limits, found: &mut Findings) -> Option<Compilable> {
+    found.note(size::check(source, limits))?;
+    let parsed = parse(source, found)?;
     let mut rewrites = Vec::new();
     for module in &parsed {
-        language::check(module)?;
-        negation::check(module, &parsed)?;
-        builtins::check(module, &parsed, &mut rewrites)?;
+        language::check(module, found);
+        negation::check(module, &parsed, found);
+        builtins::check(module, &parsed, &mut rewrites, found);
     }
-    conflicts::check(&parsed)?;
-    entrypoint::check(&source.entrypoint, &parsed)?;
-    let data = data::check(&source.data, &parsed, limits)?;
-    Ok(Compilable { modules: regexes::rewrite(&source.modules, rewrites), data, rego_version: source.rego_version })
+    conflicts::check(&parsed, found);
+    found.note(entrypoint::check(&source.entrypoint, &parsed));
+    let data = found.note(data::check(&source.data, &parsed, limits))?;
+    let modules = regexes::rewrite(&source.modules, rewrites);
+    let definitions = definitions(&parsed);
+    found.is_empty().then_some(Compilable { modules, definitions, data, rego_version: source.rego_version })
+}
+
+fn definitions(modules: &[Parsed]) -> Definitions {
+    let mut definitions = Definitions::new();
+    for module in modules {
+        for (_, head) in module.rules().filter(|(rule, _)| matches!(rule, Rule::Spec { .. })) {
+            if let Some(name) = head_name(head) {
+                definitions.entry(module.path_of(name.text())).or_default().push(module.index);
+            }
+        }
+    }
+    definitions
 }

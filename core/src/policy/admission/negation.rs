@@ -4,6 +4,7 @@
 //! outside of the `not`, so that `not data.denied[_] == input.sub` holds as soon as one element differs.
 
 use super::super::error::{AdmissionError, Refusal};
+use super::findings::Findings;
 use super::syntax::{Parsed, head_name};
 use super::tree::{children, comprehension, variables};
 use regorus::unstable::{Expr, Import, Literal, Query, Rule, RuleHead, Span};
@@ -12,16 +13,18 @@ use std::collections::HashSet;
 type Names<'a> = HashSet<&'a str>;
 
 /// Refuses it.
-pub(super) fn check(module: &Parsed, all: &[Parsed]) -> Result<(), AdmissionError> {
+pub(super) fn check(module: &Parsed, all: &[Parsed], found: &mut Findings) {
     let mut known: Names<'_> = HashSet::from(["input", "data"]);
     let siblings = all.iter().filter(|other| other.package == module.package);
     known.extend(siblings.flat_map(Parsed::rules).filter_map(|(_, head)| head_name(head)).map(Span::text));
     known.extend(module.tree.imports.iter().filter_map(import_name));
-    module.rules().try_for_each(|(rule, _)| check_rule(rule, &known))
+    for (rule, _) in module.rules() {
+        found.note(check_rule(rule, &known));
+    }
 }
 
 /// The name under which a module knows what it imports.
-pub(super) fn import_name(import: &Import) -> Option<&str> {
+pub(in crate::policy) fn import_name(import: &Import) -> Option<&str> {
     match (&import.r#as, import.refr.as_ref()) {
         (Some(alias), _) => Some(alias.text()),
         (None, Expr::RefDot { field, .. }) => Some(field.0.text()),

@@ -1,9 +1,11 @@
 //! From text to syntax trees.
 
 use super::super::error::{AdmissionError, Place, Refusal};
-use super::super::source::{PolicySource, RegoVersion};
+use super::super::source::{Module, PolicySource, RegoVersion};
+use super::findings::Findings;
 use super::tokens;
 use regorus::unstable::{Expr, Module as Tree, Parser, Rule, RuleHead, Source, Span};
+use serde_json::Value as Json;
 use std::fmt::Display;
 use std::num::NonZeroU32;
 
@@ -11,24 +13,74 @@ use std::num::NonZeroU32;
 const MAX_COLUMNS: NonZeroU32 = NonZeroU32::MIN.saturating_add(1023);
 
 /// A module and its place in [`PolicySource::modules`].
-pub(super) struct Parsed {
-    pub(super) index: usize,
-    pub(super) tree: Tree,
+pub(in crate::policy) struct Parsed {
+    pub(in crate::policy) index: usize,
+    pub(in crate::policy) tree: Tree,
     /// For example `["scbte"]`.
-    pub(super) package: Vec<String>,
+    pub(in crate::policy) package: Vec<String>,
 }
 
-/// Parses every module.
-pub(super) fn parse(source: &PolicySource) -> Result<Vec<Parsed>, AdmissionError> {
-    let modules = source.modules.iter().enumerate();
-    modules.map(|(index, module)| parse_module(index, &module.name, &module.rego, source.rego_version)).collect()
+/// Parses every module. None where one is not Rego: without it, the others would seem wrong.
+pub(in crate::policy) fn parse(source: &PolicySource, found: &mut Findings) -> Option<Vec<Parsed>> {
+    parse_modules(&source.modules, source.rego_version, found)
 }
 
-fn parse_module(index: usize, name: &str, rego: &str, version: RegoVersion) -> Result<Parsed, AdmissionError> {
-    let source = Source::from_contents(name.to_owned(), rego.to_owned()).map_err(syntax)?;
+/// Parses these modules.
+pub(in crate::policy) fn parse_modules(
+    modules: &[Module],
+    version: RegoVersion,
+    found: &mut Findings,
+) -> Option<Vec<Parsed>> {
+    parse_lines(modules, version, MAX_COLUMNS, found)
+}
+
+/// Parses these modules, with lines up to this length.
+pub(super) fn parse_lines(
+    modules: &[Module],
+    version: RegoVersion,
+    columns: NonZeroU32,
+    found: &mut Findings,
+) -> Option<Vec<Parsed>> {
+    let modules = modules.iter().enumerate();
+    let parsed = modules.map(|(index, module)| parse_module(index, module, version, columns));
+    let parsed: Vec<_> = parsed.map(|result| found.note(result)).collect();
+    parsed.into_iter().collect()
+}
+
+/// Parses the modules of tests, which never reach a filter: any Rego will do.
+#[cfg(feature = "policy-tools")]
+pub(in crate::policy) fn parse_tests(
+    modules: &[Module],
+    version: RegoVersion,
+    found: &mut Findings,
+) -> Option<Vec<Parsed>> {
+    let parsed = modules.iter().enumerate().map(|(index, module)| {
+        let source = Source::from_contents(module.name.clone(), module.rego.clone()).map_err(syntax)?;
+        parse_source(index, &source, version, NonZeroU32::MAX)
+    });
+    let parsed: Vec<_> = parsed.map(|result| found.note(result)).collect();
+    parsed.into_iter().collect()
+}
+
+fn parse_module(
+    index: usize,
+    module: &Module,
+    version: RegoVersion,
+    columns: NonZeroU32,
+) -> Result<Parsed, AdmissionError> {
+    let source = Source::from_contents(module.name.clone(), module.rego.clone()).map_err(syntax)?;
     tokens::check(&source)?;
-    let mut parser = Parser::new(&source).map_err(syntax)?;
-    parser.set_max_col(MAX_COLUMNS);
+    parse_source(index, &source, version, columns)
+}
+
+fn parse_source(
+    index: usize,
+    source: &Source,
+    version: RegoVersion,
+    columns: NonZeroU32,
+) -> Result<Parsed, AdmissionError> {
+    let mut parser = Parser::new(source).map_err(syntax)?;
+    parser.set_max_col(columns);
     if version == RegoVersion::V1 {
         parser.enable_rego_v1().map_err(syntax)?;
     }
@@ -43,10 +95,22 @@ fn syntax(error: impl Display) -> AdmissionError {
 }
 
 impl Parsed {
+    /// The path of a rule of this module as regorus and its programs write it: `data.lib["a-b"].allow`.
+    pub(in crate::policy) fn path_of(&self, rule: &str) -> String {
+        self.package.iter().map(String::as_str).chain([rule]).fold("data".to_owned(), |path, name| {
+            if is_identifier(name) { format!("{path}.{name}") } else { format!("{path}[{}]", Json::from(name)) }
+        })
+    }
+
     /// Every rule with the path of its name, and what its name was written as.
-    pub(super) fn rules(&self) -> impl Iterator<Item = (&Rule, &Expr)> {
+    pub(in crate::policy) fn rules(&self) -> impl Iterator<Item = (&Rule, &Expr)> {
         self.tree.policy.iter().map(|rule| (rule.as_ref(), head_of(rule)))
     }
+}
+
+fn is_identifier(name: &str) -> bool {
+    let rest = name.strip_prefix(|first: char| first == '_' || first.is_ascii_alphabetic());
+    rest.is_some_and(|rest| rest.chars().all(|letter| letter == '_' || letter.is_ascii_alphanumeric()))
 }
 
 /// The reference in a rule's head.
@@ -60,7 +124,7 @@ pub(super) fn head_of(rule: &Rule) -> &Expr {
 }
 
 /// `a.b["c"]` as its parts; none if a part is computed.
-pub(super) fn static_path(expr: &Expr) -> Option<Vec<String>> {
+pub(in crate::policy) fn static_path(expr: &Expr) -> Option<Vec<String>> {
     let mut parts = Vec::new();
     let mut current = expr;
     loop {
@@ -84,7 +148,7 @@ pub(super) fn static_path(expr: &Expr) -> Option<Vec<String>> {
 }
 
 /// The text of a string literal.
-pub(super) fn string_of(expr: &Expr) -> Option<&str> {
+pub(in crate::policy) fn string_of(expr: &Expr) -> Option<&str> {
     match expr {
         Expr::String { value, .. } | Expr::RawString { value, .. } => Some(value.as_string().ok()?.as_ref()),
         _ => None,
@@ -92,7 +156,7 @@ pub(super) fn string_of(expr: &Expr) -> Option<&str> {
 }
 
 /// The name that a rule's head begins with.
-pub(super) fn head_name(expr: &Expr) -> Option<&Span> {
+pub(in crate::policy) fn head_name(expr: &Expr) -> Option<&Span> {
     match expr {
         Expr::Var { span, .. } => Some(span),
         Expr::RefDot { refr, .. } | Expr::RefBrack { refr, .. } => head_name(refr),

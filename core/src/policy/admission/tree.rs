@@ -3,47 +3,39 @@
 use regorus::unstable::{Expr, Literal, LiteralStmt, Module, Query, Rule, RuleHead, Span};
 
 /// Something that looks at every node. What is inside a node is visited after the node.
-pub(super) trait Visitor {
-    /// Why the walk stops early.
-    type Error;
-
+pub(in crate::policy) trait Visitor {
     /// An expression, its parts to follow.
-    fn expr(&mut self, _expr: &Expr) -> Result<(), Self::Error> {
-        Ok(())
-    }
+    fn expr(&mut self, _expr: &Expr) {}
 
     /// A statement of a body, its parts to follow.
-    fn statement(&mut self, _statement: &LiteralStmt) -> Result<(), Self::Error> {
-        Ok(())
-    }
+    fn statement(&mut self, _statement: &LiteralStmt) {}
 }
 
 /// Visits all rules of a module.
-pub(super) fn walk_module<V: Visitor>(module: &Module, visitor: &mut V) -> Result<(), V::Error> {
-    module.policy.iter().try_for_each(|rule| walk_rule(rule, visitor))
+pub(in crate::policy) fn walk_module<V: Visitor>(module: &Module, visitor: &mut V) {
+    module.policy.iter().for_each(|rule| walk_rule(rule, visitor));
 }
 
 /// Visits one rule: its head, then its bodies.
-fn walk_rule<V: Visitor>(rule: &Rule, visitor: &mut V) -> Result<(), V::Error> {
+pub(in crate::policy) fn walk_rule<V: Visitor>(rule: &Rule, visitor: &mut V) {
     let (head, bodies) = match rule {
         Rule::Default { refr, args, value, .. } => {
-            walk_expr(refr, visitor)?;
-            args.iter().try_for_each(|arg| walk_expr(arg, visitor))?;
+            walk_expr(refr, visitor);
+            args.iter().for_each(|arg| walk_expr(arg, visitor));
             return walk_expr(value, visitor);
         }
         Rule::Spec { head, bodies, .. } => (head, bodies),
     };
-    walk_head(head, visitor)?;
+    walk_head(head, visitor);
     for body in bodies {
         if let Some(assign) = &body.assign {
-            walk_expr(&assign.value, visitor)?;
+            walk_expr(&assign.value, visitor);
         }
-        walk_query(&body.query, visitor)?;
+        walk_query(&body.query, visitor);
     }
-    Ok(())
 }
 
-fn walk_head<V: Visitor>(head: &RuleHead, visitor: &mut V) -> Result<(), V::Error> {
+fn walk_head<V: Visitor>(head: &RuleHead, visitor: &mut V) {
     let (refr, args, value) = match head {
         RuleHead::Compr { refr, assign, .. } => (refr, &[][..], assign.as_ref().map(|assign| &assign.value)),
         RuleHead::Set { refr, key, .. } => (refr, &[][..], key.as_ref()),
@@ -51,44 +43,44 @@ fn walk_head<V: Visitor>(head: &RuleHead, visitor: &mut V) -> Result<(), V::Erro
             (refr, args.as_slice(), assign.as_ref().map(|assign| &assign.value))
         }
     };
-    walk_expr(refr, visitor)?;
-    args.iter().chain(value).try_for_each(|expr| walk_expr(expr, visitor))
+    walk_expr(refr, visitor);
+    args.iter().chain(value).for_each(|expr| walk_expr(expr, visitor));
 }
 
 /// Visits the statements of a body.
-pub(super) fn walk_query<V: Visitor>(query: &Query, visitor: &mut V) -> Result<(), V::Error> {
-    query.stmts.iter().try_for_each(|statement| walk_statement(statement, visitor))
+pub(in crate::policy) fn walk_query<V: Visitor>(query: &Query, visitor: &mut V) {
+    query.stmts.iter().for_each(|statement| walk_statement(statement, visitor));
 }
 
-fn walk_statement<V: Visitor>(statement: &LiteralStmt, visitor: &mut V) -> Result<(), V::Error> {
-    visitor.statement(statement)?;
+fn walk_statement<V: Visitor>(statement: &LiteralStmt, visitor: &mut V) {
+    visitor.statement(statement);
     for with in &statement.with_mods {
-        walk_expr(&with.r#as, visitor)?;
+        walk_expr(&with.r#as, visitor);
     }
     match &statement.literal {
-        Literal::SomeVars { .. } => Ok(()),
+        Literal::SomeVars { .. } => {}
         Literal::SomeIn { key, value, collection, .. } => {
-            key.iter().chain([value, collection]).try_for_each(|expr| walk_expr(expr, visitor))
+            key.iter().chain([value, collection]).for_each(|expr| walk_expr(expr, visitor));
         }
         Literal::Expr { expr, .. } | Literal::NotExpr { expr, .. } => walk_expr(expr, visitor),
         Literal::Every { domain, query, .. } => {
-            walk_expr(domain, visitor)?;
-            walk_query(query, visitor)
+            walk_expr(domain, visitor);
+            walk_query(query, visitor);
         }
     }
 }
 
 /// Visits an expression and all in it, but not the names of called functions.
-pub(super) fn walk_expr<V: Visitor>(expr: &Expr, visitor: &mut V) -> Result<(), V::Error> {
-    visitor.expr(expr)?;
-    children(expr).into_iter().try_for_each(|child| walk_expr(child, visitor))?;
-    let Some((terms, query)) = comprehension(expr) else { return Ok(()) };
-    terms.into_iter().try_for_each(|term| walk_expr(term, visitor))?;
-    walk_query(query, visitor)
+pub(super) fn walk_expr<V: Visitor>(expr: &Expr, visitor: &mut V) {
+    visitor.expr(expr);
+    children(expr).into_iter().for_each(|child| walk_expr(child, visitor));
+    let Some((terms, query)) = comprehension(expr) else { return };
+    terms.into_iter().for_each(|term| walk_expr(term, visitor));
+    walk_query(query, visitor);
 }
 
 /// The parts of an expression that are evaluated with it: not those of a comprehension, nor a called function's name.
-pub(super) fn children(expr: &Expr) -> Vec<&Expr> {
+pub(in crate::policy) fn children(expr: &Expr) -> Vec<&Expr> {
     match expr {
         Expr::String { .. }
         | Expr::RawString { .. }
@@ -118,7 +110,7 @@ pub(super) fn children(expr: &Expr) -> Vec<&Expr> {
 }
 
 /// What a comprehension yields, and its body.
-pub(super) fn comprehension(expr: &Expr) -> Option<(Vec<&Expr>, &Query)> {
+pub(in crate::policy) fn comprehension(expr: &Expr) -> Option<(Vec<&Expr>, &Query)> {
     match expr {
         Expr::ArrayCompr { term, query, .. } | Expr::SetCompr { term, query, .. } => Some((vec![term], query)),
         Expr::ObjectCompr { key, value, query, .. } => Some((vec![key, value], query)),

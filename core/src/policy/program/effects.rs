@@ -7,13 +7,13 @@ use regorus::rvm::instructions::LiteralOrRegister;
 use regorus::rvm::program::Program;
 
 /// A register of a rule's window.
-pub(super) type Register = u8;
+pub(in crate::policy) type Register = u8;
 
 /// What an instruction does to the registers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Effects {
-    pub(super) reads: Vec<Register>,
-    pub(super) writes: Vec<Register>,
+pub(in crate::policy) struct Effects {
+    pub(in crate::policy) reads: Vec<Register>,
+    pub(in crate::policy) writes: Vec<Register>,
 }
 
 impl Effects {
@@ -23,7 +23,7 @@ impl Effects {
 }
 
 /// The effects of an instruction; one that the compiler for Rego does not emit is refused.
-pub(super) fn effects(program: &Program, instruction: &Instruction) -> Result<Effects, Refusal> {
+pub(in crate::policy) fn effects(program: &Program, instruction: &Instruction) -> Result<Effects, Refusal> {
     use Instruction as I;
     let table = &program.instruction_data;
     let missing = || unknown("an index out of range");

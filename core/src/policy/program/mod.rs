@@ -20,13 +20,22 @@ mod clock;
 mod edit;
 mod effects;
 mod guards;
+#[cfg(feature = "policy-tools")]
+mod probes;
 mod segment;
+mod sources;
 mod uses;
 mod verify;
 
 pub(super) use clock::Clock;
+pub(super) use sources::Definitions;
+#[cfg(feature = "policy-tools")]
+pub(super) use {
+    effects::effects,
+    probes::{Inside, Probed},
+};
 
-use super::admission::{Compilable, located};
+use super::admission::{Compilable, Findings, located};
 use super::error::{AdmissionError, Place, Refusal};
 use super::source::RegoVersion;
 use super::uses::Uses;
@@ -48,16 +57,17 @@ pub(super) struct Program {
     pub(super) clock: Clock,
 }
 
-/// Compiles, mends and verifies.
-pub(super) fn compile(source: &Compilable, entrypoint: &str) -> Result<Program, AdmissionError> {
-    let mut bytecode = compile_for_machine(source, entrypoint)?;
-    guards::insert(&mut bytecode)?;
-    let segments = segment::all(&bytecode)?;
-    verify::check(&bytecode, &segments)?;
-    let uses = uses::collect(&bytecode, &segments)?;
+/// Compiles, mends and verifies. None where something was found.
+pub(super) fn compile(source: &Compilable, entrypoint: &str, found: &mut Findings) -> Option<Program> {
+    let mut bytecode = found.note(compile_for_machine(source, entrypoint))?;
+    sources::mend(&mut bytecode, &source.modules, &source.definitions);
+    found.note(guards::insert(&mut bytecode))?;
+    let segments = found.note(segment::all(&bytecode))?;
+    verify::check(&bytecode, &segments, found);
+    let uses = found.note(uses::collect(&bytecode, &segments))?;
     let clock = Clock::for_program(&bytecode, &segments);
-    bytecode.validate_limits().map_err(Refusal::Compile)?;
-    Ok(Program { bytecode: Arc::new(bytecode), uses, clock })
+    found.note(bytecode.validate_limits().map_err(Refusal::Compile))?;
+    found.is_empty().then(|| Program { bytecode: Arc::new(bytecode), uses, clock })
 }
 
 fn compile_for_machine(source: &Compilable, entrypoint: &str) -> Result<Bytecode, AdmissionError> {

@@ -9,7 +9,7 @@ use std::ops::Range;
 
 /// What an instruction is inside of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Nest {
+pub(in crate::policy) enum Nest {
     /// A loop: `some … in`, `every`, `[_]`.
     Loop,
     /// A comprehension; its own loops nest inside.
@@ -18,19 +18,19 @@ pub(super) enum Nest {
 
 /// One body of a rule (an `else` is one, too), or the part of a function that takes its arguments apart.
 #[derive(Clone, Debug)]
-pub(super) struct Segment {
+pub(in crate::policy) struct Segment {
     /// The index of the rule.
-    pub(super) rule: usize,
+    pub(in crate::policy) rule: usize,
     /// Whether the rule is a function, which may run many times.
     pub(super) function: bool,
     /// The instructions.
-    pub(super) pcs: Range<usize>,
+    pub(in crate::policy) pcs: Range<usize>,
     nests: Vec<Vec<Nest>>,
 }
 
 impl Segment {
     /// What the instruction is inside of, outermost first.
-    pub(super) fn nest(&self, pc: usize) -> &[Nest] {
+    pub(in crate::policy) fn nest(&self, pc: usize) -> &[Nest] {
         let inside = pc.checked_sub(self.pcs.start).and_then(|offset| self.nests.get(offset));
         inside.map_or(&[], Vec::as_slice)
     }

@@ -1,5 +1,6 @@
 //! What a program may not do, because the machine would answer wrongly or not at all.
 
+use super::super::admission::Findings;
 use super::super::error::{AdmissionError, Refusal};
 use super::effects::Register;
 use super::guards::is_constant;
@@ -10,14 +11,15 @@ use regorus::rvm::Instruction;
 use regorus::rvm::program::{Program, RuleType};
 
 /// Refuses a program that breaks a rule.
-pub(super) fn check(program: &Program, segments: &[Segment]) -> Result<(), AdmissionError> {
+pub(super) fn check(program: &Program, segments: &[Segment], found: &mut Findings) {
     for segment in segments {
         for pc in segment.pcs.clone() {
             let Some(instruction) = program.instructions.get(pc) else { break };
-            check_instruction(program, segment, pc, instruction).map_err(|refusal| refuse(program, pc, refusal))?;
+            let result = check_instruction(program, segment, pc, instruction);
+            found.note(result.map_err(|refusal| refuse(program, pc, refusal)));
         }
     }
-    check_recursion(program, segments)
+    found.note(check_recursion(program, segments));
 }
 
 fn check_instruction(

@@ -4,6 +4,10 @@ mod admission;
 mod evaluation;
 mod example;
 mod semantics;
+#[cfg(feature = "policy-tools")]
+mod tools;
+#[cfg(feature = "policy-tools")]
+mod warnings;
 
 use super::{AdmissionError, Decision, Input, Limits, Module, Policy, PolicyEngineError, PolicySource, RegoVersion};
 use crate::time::Timestamp;

@@ -4,7 +4,7 @@ use super::*;
 use wasm_bindgen_test::wasm_bindgen_test;
 
 /// Rules, claims, and whether OPA allows.
-fn cases() -> Vec<(&'static str, Value, bool)> {
+pub(super) fn cases() -> Vec<(&'static str, Value, bool)> {
     vec![
         // `input` and `data`, first named in a loop that does not run
         (

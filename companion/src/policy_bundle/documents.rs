@@ -1,0 +1,109 @@
+//! Data documents, put together the way OPA does: `a/b/data.json` is what stands at `data.a.b`.
+
+use super::{FileKind, MAX_DEPTH};
+use scbte_core::json;
+use serde_json::{Map, Value};
+
+/// Why data cannot be read or put together.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum DataError {
+    /// Not JSON, or not YAML.
+    #[error("`{path}`: {problem}")]
+    Form {
+        /// The file.
+        path: String,
+        /// What is wrong.
+        problem: String,
+    },
+    /// The document in the root is no object.
+    #[error("`{path}`: found {found}, expected an object")]
+    NoObject {
+        /// The file.
+        path: String,
+        /// What it is.
+        found: &'static str,
+    },
+    /// Two documents at the same place.
+    #[error("`{path}`: there is already something at `data.{place}`")]
+    Conflict {
+        /// The file.
+        path: String,
+        /// The place.
+        place: String,
+    },
+}
+
+impl DataError {
+    /// The same of a file that is called so.
+    pub(crate) fn in_file(mut self, name: &str) -> Self {
+        let (Self::Form { path, .. } | Self::NoObject { path, .. } | Self::Conflict { path, .. }) = &mut self;
+        name.clone_into(path);
+        self
+    }
+}
+
+/// The data so far.
+#[derive(Debug, Default)]
+pub(crate) struct Documents {
+    members: Map<String, Value>,
+}
+
+impl Documents {
+    /// Adds a document at the place that its path says.
+    pub(crate) fn add_file(&mut self, path: &str, content: &[u8]) -> Result<(), DataError> {
+        let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
+        self.add(path, folder, parse(path, content)?)
+    }
+
+    /// Adds a document to the root, whatever its name.
+    pub(crate) fn add_to_root(&mut self, path: &str, content: &[u8]) -> Result<(), DataError> {
+        self.add(path, "", parse(path, content)?)
+    }
+
+    /// Adds members to the root.
+    pub(crate) fn add_members(&mut self, path: &str, members: Map<String, Value>) -> Result<(), DataError> {
+        self.add(path, "", Value::Object(members))
+    }
+
+    /// The data.
+    pub(crate) fn into_members(self) -> Map<String, Value> {
+        self.members
+    }
+
+    fn add(&mut self, path: &str, folder: &str, document: Value) -> Result<(), DataError> {
+        let places = folder.split('/').filter(|place| !place.is_empty());
+        let nested =
+            places.rev().fold(document, |inner, place| Value::Object(Map::from_iter([(place.to_owned(), inner)])));
+        let Value::Object(members) = nested else {
+            return Err(DataError::NoObject { path: path.to_owned(), found: json::kind(&nested) });
+        };
+        merge(&mut self.members, members, &mut Vec::new())
+            .map_err(|place| DataError::Conflict { path: path.to_owned(), place })
+    }
+}
+
+/// Objects are put together, nothing else is; on a conflict, where it is.
+fn merge(into: &mut Map<String, Value>, members: Map<String, Value>, place: &mut Vec<String>) -> Result<(), String> {
+    for (name, member) in members {
+        place.push(name.clone());
+        match (into.get_mut(&name), member) {
+            (None, member) => {
+                into.insert(name, member);
+            }
+            (Some(Value::Object(existing)), Value::Object(members)) => merge(existing, members, place)?,
+            (Some(_), _) => return Err(place.join(".")),
+        }
+        place.pop();
+    }
+    Ok(())
+}
+
+fn parse(path: &str, content: &[u8]) -> Result<Value, DataError> {
+    let failed = |problem: String| DataError::Form { path: path.to_owned(), problem };
+    let yaml = FileKind::of(path) == FileKind::Yaml || path.ends_with(".yaml") || path.ends_with(".yml");
+    if !yaml {
+        return json::parse_within(content, MAX_DEPTH).map_err(|error| failed(error.to_string()));
+    }
+    let text = std::str::from_utf8(content).map_err(|_| failed("not UTF-8".to_owned()))?;
+    serde_saphyr::from_str(text).map_err(|error| failed(format!("not acceptable YAML: {error}")))
+}

@@ -1,0 +1,179 @@
+//! Policy bundles, in the form that OPA has (its documentation, "Bundles"): a `.tar.gz` with `.manifest`, Rego files and
+//! data documents, each of which stands in the data where its folder says; signed by `.signatures.json` if at all.
+//!
+//! A bundle comes from the network. So what could take memory or time, or be read in two ways, is refused: see
+//! [`archive`] for sizes and names, [`manifest`] for what a bundle may claim, [`signatures`] for who made it.
+
+mod archive;
+mod canonical;
+mod documents;
+mod key;
+mod manifest;
+mod signatures;
+
+pub(crate) use documents::{DataError, Documents};
+pub(crate) use key::VerificationKey;
+pub(crate) use manifest::{Manifest, ManifestError};
+pub(crate) use signatures::SignatureError;
+
+use archive::{Archive, ArchiveError};
+use scbte_core::json::JsonError;
+use scbte_core::policy::{Module, PolicySource, RegoVersion};
+use serde_json::{Map, Value};
+
+/// A policy with its data, as it is handed on.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Bundle {
+    /// What the bundle says of itself.
+    pub(crate) manifest: Manifest,
+    /// The Rego files by their path, without tests, in the order of their paths.
+    pub(crate) modules: Vec<Module>,
+    /// The tests among the Rego files: `…_test.rego`.
+    pub(crate) tests: Vec<Module>,
+    /// The data documents, put together.
+    pub(crate) data: Map<String, Value>,
+    /// Every file as it came, for the signature.
+    archive: Archive,
+}
+
+/// Why an archive is no bundle.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum BundleError {
+    /// Not an archive that is taken.
+    #[error(transparent)]
+    Archive(#[from] ArchiveError),
+    /// A file that only other kinds of bundles have.
+    #[error("`{0}`: {1}")]
+    Unsupported(String, &'static str),
+    /// A Rego file that is no text.
+    #[error("`{0}` is not UTF-8")]
+    NotText(String),
+    /// The manifest is not JSON.
+    #[error("`.manifest` is {0}")]
+    Json(#[from] JsonError),
+    /// The manifest is not one.
+    #[error("`.manifest`: {0}")]
+    Manifest(#[from] ManifestError),
+    /// Data that cannot be read or put together.
+    #[error(transparent)]
+    Data(#[from] DataError),
+}
+
+/// What a file of a policy is, by its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FileKind {
+    /// Rego.
+    Policy,
+    /// Rego with tests.
+    Test,
+    /// `data.json`.
+    Json,
+    /// `data.yaml`, `data.yml`.
+    Yaml,
+    /// `.manifest`.
+    Manifest,
+    /// Something else.
+    Other,
+}
+
+impl FileKind {
+    /// By the last part of a path.
+    pub(crate) fn of(name: &str) -> Self {
+        match name.rsplit('/').next().unwrap_or(name) {
+            "data.json" => Self::Json,
+            "data.yaml" | "data.yml" => Self::Yaml,
+            ".manifest" => Self::Manifest,
+            file if file.ends_with("_test.rego") => Self::Test,
+            file if file.ends_with(".rego") => Self::Policy,
+            _ => Self::Other,
+        }
+    }
+}
+
+/// Nesting of a document, at most; what a policy may have is less, and checked when it is admitted.
+const MAX_DEPTH: u8 = 64;
+
+impl Bundle {
+    /// A bundle of these parts.
+    pub(crate) fn new(manifest: Manifest, mut modules: Vec<Module>, data: Map<String, Value>) -> Self {
+        modules.sort_by(|one, other| one.name.cmp(&other.name));
+        Self { manifest, modules, tests: Vec::new(), data, archive: Archive::default() }
+    }
+
+    /// Reads an archive. Its signature is not looked at: [`Self::verify`] does that.
+    pub(crate) fn read(bytes: &[u8]) -> Result<Self, BundleError> {
+        let archive = Archive::read(bytes)?;
+        let mut bundle = Self::new(Manifest::default(), Vec::new(), Map::new());
+        let mut documents = Documents::default();
+        for (path, content) in archive.files() {
+            bundle.take(path, content, &mut documents)?;
+        }
+        bundle.data = documents.into_members();
+        bundle.manifest.check(&bundle.modules, &bundle.data)?;
+        bundle.archive = archive;
+        Ok(bundle)
+    }
+
+    fn take(&mut self, path: &str, content: &[u8], documents: &mut Documents) -> Result<(), BundleError> {
+        let text = || match std::str::from_utf8(content) {
+            Ok(text) => Ok(Module { name: path.to_owned(), rego: text.to_owned() }),
+            Err(_) => Err(BundleError::NotText(path.to_owned())),
+        };
+        match FileKind::of(path) {
+            FileKind::Policy => self.modules.push(text()?),
+            FileKind::Test => self.tests.push(text()?),
+            FileKind::Json | FileKind::Yaml => documents.add_file(path, content)?,
+            FileKind::Manifest if path == ".manifest" => self.manifest = Manifest::read(content)?,
+            FileKind::Manifest => {
+                return Err(BundleError::Unsupported(path.to_owned(), "the manifest belongs into the root"));
+            }
+            FileKind::Other => check_other(path)?,
+        }
+        Ok(())
+    }
+
+    /// As an archive. The same bundle is the same bytes.
+    pub(crate) fn write(&self) -> Result<Vec<u8>, ArchiveError> {
+        let json = |value: &Value| value.to_string().into_bytes();
+        let mut archive = Archive::default();
+        archive.add(".manifest", json(&self.manifest.to_json()))?;
+        let mut data = Value::Object(self.data.clone());
+        data.sort_all_objects();
+        archive.add("data.json", json(&data))?;
+        for module in &self.modules {
+            archive.add(&module.name, module.rego.clone().into_bytes())?;
+        }
+        archive.write()
+    }
+
+    /// What is compiled of it.
+    pub(crate) fn source(&self, entrypoint: &str) -> PolicySource {
+        PolicySource {
+            modules: self.modules.clone(),
+            data: Value::Object(self.data.clone()),
+            entrypoint: entrypoint.to_owned(),
+            rego_version: self.manifest.rego_version.unwrap_or(RegoVersion::V1),
+        }
+    }
+
+    /// Checks that the holder of the key signed every file in it, and for this scope.
+    ///
+    /// # Errors
+    /// There is no signature, it is not by this key, or a file is not as it was signed.
+    pub(crate) fn verify(&self, key: &VerificationKey) -> Result<(), SignatureError> {
+        signatures::verify(&self.archive, key)
+    }
+}
+
+/// Files that OPA would not pass over must not be passed over here.
+fn check_other(path: &str) -> Result<(), BundleError> {
+    let reason = match path.rsplit('/').next().unwrap_or(path) {
+        "patch.json" => "delta bundles are not supported",
+        ".manifest.pb" => "manifests as protocol buffers are not supported",
+        _ => return Ok(()),
+    };
+    Err(BundleError::Unsupported(path.to_owned(), reason))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,147 @@
+//! Policies that the companion delivers: from files that it watches, and from a bundle server that it polls.
+
+use crate::harness::{Companion, eventually, scbte};
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// What a bundle server sends: a bundle and its ETag, or an error.
+#[derive(Clone, Default)]
+struct Served {
+    bundle: Vec<u8>,
+    etag: String,
+    down: bool,
+    /// Requests that named the ETag of what they got last.
+    unchanged: usize,
+}
+
+/// A bundle server on loopback; it ends with the test's process.
+fn serve() -> (String, Arc<Mutex<Served>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/bundle.tar.gz", listener.local_addr().unwrap());
+    let served = Arc::new(Mutex::new(Served::default()));
+    let shared = Arc::clone(&served);
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            answer(stream, &mut shared.lock().unwrap());
+        }
+    });
+    (url, served)
+}
+
+fn answer(mut stream: std::net::TcpStream, served: &mut Served) {
+    let mut request = Vec::new();
+    let mut byte = [0];
+    while !request.ends_with(b"\r\n\r\n") && stream.read(&mut byte).is_ok_and(|read| read == 1) {
+        request.push(byte[0]);
+    }
+    let knows = String::from_utf8_lossy(&request).contains(&format!("if-none-match: {}", served.etag));
+    let (status, body) = match (served.down, knows && !served.etag.is_empty()) {
+        (true, _) => ("500 Down", &[][..]),
+        (false, true) => ("304 Not Modified", &[][..]),
+        (false, false) => ("200 OK", served.bundle.as_slice()),
+    };
+    served.unchanged += usize::from(status.starts_with("304"));
+    let head = format!(
+        "HTTP/1.1 {status}\r\netag: {}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
+        served.etag,
+        body.len()
+    );
+    let _ = stream.write_all(&[head.as_bytes(), body].concat());
+}
+
+/// A bundle as `scbte policy build` makes it.
+fn bundle(folder: &Path, context: &str, revision: &str) -> Vec<u8> {
+    let source = folder.join("policy");
+    fs::create_dir_all(&source).unwrap();
+    fs::write(source.join("allow.rego"), format!("package scbte\n\nallow if input.ctx == \"{context}\"\n")).unwrap();
+    let file = folder.join("bundle.tar.gz");
+    let (source, target) = (source.to_str().unwrap(), file.to_str().unwrap());
+    scbte(["policy", "build", source, "-o", target, "--revision", revision]).good();
+    fs::read(file).unwrap()
+}
+
+/// What `/readyz` says of the policy.
+fn policy(companion: &Companion) -> serde_json::Value {
+    companion.admin("/readyz").json()["policy"].clone()
+}
+
+#[test]
+fn a_bundle_server_is_polled_and_outlived() {
+    let root = tempfile::tempdir().unwrap();
+    let (url, served) = serve();
+    *served.lock().unwrap() =
+        Served { bundle: bundle(root.path(), "a:b", "1"), etag: "\"1\"".into(), ..Served::default() };
+    let arguments = ["--policy", &url, "--policy-allow-unsigned", "--policy-interval", "1s"];
+    let companion = Companion::start(&arguments);
+    eventually("the policy", PATIENCE, || policy(&companion)["digest"].is_string());
+    let first = policy(&companion)["digest"].clone();
+    eventually("asked with its ETag", PATIENCE, || served.lock().unwrap().unchanged > 0);
+    assert_eq!(companion.admin("/v1/policy").status, 200);
+
+    let second = bundle(root.path(), "c:d", "2");
+    {
+        let mut served = served.lock().unwrap();
+        (served.bundle, served.etag) = (second, "\"2\"".into());
+    }
+    eventually("the new policy", PATIENCE, || policy(&companion)["digest"] != first);
+    let second = policy(&companion)["digest"].clone();
+
+    for (name, change) in [
+        ("no bundle", &(|served: &mut Served| served.bundle = b"junk".to_vec()) as &dyn Fn(&mut Served)),
+        ("down", &|served: &mut Served| served.down = true),
+    ] {
+        {
+            let mut served = served.lock().unwrap();
+            served.etag = format!("\"{name}\"");
+            change(&mut served);
+        }
+        eventually(name, PATIENCE, || policy(&companion)["error"].is_string());
+        assert_eq!(policy(&companion)["digest"], second, "{name}: the last good one stays");
+        assert_eq!(companion.metric("scbte_policy_current"), 0.0, "{name}");
+    }
+}
+
+#[test]
+fn a_bundle_that_nobody_signed_is_refused_where_a_key_is_named() {
+    let root = tempfile::tempdir().unwrap();
+    let (url, served) = serve();
+    served.lock().unwrap().bundle = bundle(root.path(), "a:b", "1");
+    let key = concat!(env!("CARGO_MANIFEST_DIR"), "/src/policy_bundle/fixtures/ec.pub.pem");
+    let companion = Companion::start(&["--policy", &url, "--policy-key", key, "--policy-interval", "1s"]);
+    eventually("the refusal", PATIENCE, || policy(&companion)["error"].is_string());
+    assert!(policy(&companion)["error"].to_string().contains("signature"), "{}", policy(&companion));
+    assert_eq!(companion.admin("/v1/policy").status, 404);
+    assert_eq!(companion.admin("/readyz").status, 503, "it has nothing to deliver");
+
+    served.lock().unwrap().bundle = include_bytes!("../../src/policy_bundle/fixtures/es256.tar.gz").to_vec();
+    eventually("the signed one to be looked at", PATIENCE, || {
+        !policy(&companion)["error"].to_string().contains("signature")
+    });
+}
+
+#[test]
+fn files_are_watched() {
+    let root = tempfile::tempdir().unwrap();
+    let (allow, next) = (root.path().join("allow.rego"), root.path().join("next.rego"));
+    fs::write(&allow, "package scbte\n\nallow := true\n").unwrap();
+    fs::write(&next, "package scbte\n\nallow := false\n").unwrap();
+    let arguments = ["--policy", allow.to_str().unwrap(), "--shadow-policy", next.to_str().unwrap()];
+    let more = ["--policy-entrypoint", "data.scbte.allow", "--policy-max-data", "10KiB"];
+    let companion = Companion::start(&[&arguments[..], &more].concat());
+    eventually("the policy", PATIENCE, || policy(&companion)["digest"].is_string());
+    let first = policy(&companion)["revision"].clone();
+    fs::write(&next, "package scbte\n\nallow := {\"allow\": false, \"reason\": \"later\"}\n").unwrap();
+    eventually("the policy to watch is part of it", PATIENCE, || policy(&companion)["revision"] != first);
+    fs::write(&allow, "package scbte\n\nallow = true {\n").unwrap();
+    eventually("what is wrong is told", PATIENCE, || policy(&companion)["error"].to_string().contains("allow.rego:3"));
+
+    fs::write(&allow, "package scbte\n\nallow { input.ctx == \"a:b\" }\n").unwrap();
+    let v0 = Companion::start(&["--policy", allow.to_str().unwrap(), "--policy-rego-v0"]);
+    eventually("a policy in Rego v0", PATIENCE, || policy(&v0)["digest"].is_string());
+}

@@ -1,0 +1,140 @@
+//! The decision log: a line of JSON for each denial and for sampled allows, at most ten a second and VM, then a count.
+//! A denial is the attacker's to make. The token never gets here.
+//!
+//! Each logged decision has an ID, which a refused caller is told too: with it one finds the line.
+
+use crate::host;
+use crate::metrics::Outcome;
+use crate::policy::{Disagreement, PolicyVersion};
+use proxy_wasm::types::LogLevel;
+use scbte_core::time::Timestamp;
+use scbte_core::verdict::{Denial, Verdict};
+use scbte_core::verify::Caller;
+use serde_json::{Map, Value, json};
+
+/// Lines a second and VM.
+const MAX_PER_SECOND: u32 = 10;
+
+/// Characters of a text that a client wrote.
+const MAX_TEXT: usize = 256;
+
+/// A decision, as it is told.
+pub(crate) struct Decision<'a> {
+    /// What was decided.
+    pub(crate) verdict: &'a Verdict,
+    /// What it counts as.
+    pub(crate) outcome: Outcome,
+    /// The request's method.
+    pub(crate) method: &'a str,
+    /// The request's path, without the query, which can hold secrets.
+    pub(crate) path: &'a str,
+    /// The policy in force.
+    pub(crate) policy: PolicyVersion<'a>,
+    /// What the policy to watch would have done, where that is another thing.
+    pub(crate) disagreement: Option<&'a Disagreement>,
+}
+
+/// Tells decisions apart, and how many lines this second has seen.
+pub(crate) struct DecisionLog {
+    prefix: String,
+    count: u64,
+    /// One in how many allows is written; 0: none.
+    sample_allows: u64,
+    allows: u64,
+    second: u64,
+    written: u32,
+    suppressed: u64,
+}
+
+impl DecisionLog {
+    /// A log whose IDs begin with what no other VM has.
+    pub(crate) fn new(prefix: String, sample_allows: u64) -> Self {
+        Self { prefix, count: 0, sample_allows, allows: 0, second: 0, written: 0, suppressed: 0 }
+    }
+
+    /// Whether this decision is one to tell; counts allows.
+    pub(crate) fn wants(&mut self, verdict: &Verdict, disagrees: bool) -> bool {
+        match verdict {
+            Verdict::Deny(_) => true,
+            Verdict::Allow(_) => self.is_sampled() || disagrees,
+            Verdict::Bypass => false,
+        }
+    }
+
+    fn is_sampled(&mut self) -> bool {
+        self.allows = self.allows.wrapping_add(1);
+        self.allows.checked_rem(self.sample_allows) == Some(0)
+    }
+
+    /// Writes a decision, unless there were too many this second; its ID.
+    pub(crate) fn write(&mut self, decision: &Decision<'_>, now: Timestamp) -> String {
+        self.count = self.count.wrapping_add(1);
+        let id = format!("{}-{:x}", self.prefix, self.count);
+        if self.second != now.secs() {
+            self.second = now.secs();
+            self.written = 0;
+            self.tell_suppressed();
+        }
+        if self.written >= MAX_PER_SECOND {
+            self.suppressed = self.suppressed.saturating_add(1);
+        } else {
+            self.written = self.written.saturating_add(1);
+            host::log(LogLevel::Info, &format!("decision {}", Value::Object(line(&id, decision, now))));
+        }
+        id
+    }
+
+    /// Says how many lines were left out.
+    pub(crate) fn tell_suppressed(&mut self) {
+        if self.suppressed > 0 {
+            host::log(LogLevel::Info, &format!("{} more decisions were not logged", self.suppressed));
+            self.suppressed = 0;
+        }
+    }
+}
+
+fn line(id: &str, decision: &Decision<'_>, now: Timestamp) -> Map<String, Value> {
+    let claims = caller(decision.verdict).map(Caller::claims);
+    let members = [
+        ("decision_id", id.into()),
+        ("timestamp", now.millis().into()),
+        ("verdict", decision.outcome.verdict().into()),
+        ("reason", decision.outcome.reason().into()),
+        ("detail", detail(decision.verdict).map(cut).into()),
+        ("sub", claims.map(|claims| claims.sub.as_str()).into()),
+        ("ctx", claims.map(|claims| claims.ctx.as_str()).into()),
+        ("method", cut(decision.method).into()),
+        ("path", cut(decision.path).into()),
+        ("policy_revision", decision.policy.revision.into()),
+        ("policy_digest", decision.policy.digest.into()),
+        ("shadow", decision.disagreement.map_or(Value::Null, shadow)),
+    ];
+    members.into_iter().filter(|(_, value)| !value.is_null()).map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+fn shadow(disagreement: &Disagreement) -> Value {
+    json!({"verdict": disagreement.result.label(), "detail": cut(&disagreement.detail)})
+}
+
+fn caller(verdict: &Verdict) -> Option<&Caller> {
+    match verdict {
+        Verdict::Allow(grant) => Some(&grant.caller),
+        Verdict::Deny(denial) => denial.caller.as_ref(),
+        Verdict::Bypass => None,
+    }
+}
+
+fn detail(verdict: &Verdict) -> Option<&str> {
+    match verdict {
+        Verdict::Deny(Denial { explanation, detail, .. }) => explanation.as_deref().or(detail.as_deref()),
+        Verdict::Allow(_) | Verdict::Bypass => None,
+    }
+}
+
+/// What a client wrote, cut, so that a line stays one that people can read.
+fn cut(text: &str) -> &str {
+    match text.char_indices().nth(MAX_TEXT) {
+        Some((end, _)) => text.get(..end).unwrap_or_default(),
+        None => text,
+    }
+}
