@@ -33,7 +33,7 @@ enum Role {
     #[default]
     Unconfigured,
     /// Judges requests.
-    Data(DataRole),
+    Data(Box<DataRole>),
     /// Takes envelopes.
     Control(Rc<RefCell<ControlPlane>>),
 }
@@ -98,7 +98,7 @@ impl Role {
                 let (bundles, policies) = pullers(&config, &nonce);
                 let service = Service::new(*config, &nonce, signatures, CacheSecret::new(random()?), host::now());
                 let service = Rc::new(RefCell::new(service.map_err(Refused::Policy)?));
-                Ok(Self::Data(DataRole { service, bundles, policies, nonce }))
+                Ok(Self::Data(Box::new(DataRole { service, bundles, policies, nonce })))
             }
         }
     }

@@ -70,7 +70,7 @@ async fn a_policy_changes_without_a_restart_and_without_a_lost_call() -> Outcome
         Ok(if found["policy"]["error"].is_string() { Ok(found) } else { Err(found.to_string()) })
     })
     .await?;
-    assert!(refused["policy"]["error"].to_string().contains("allow.rego:3"), "{refused}");
+    assert!(refused["policy"]["error"].to_string().contains("allow.rego:"), "{refused}");
     assert_eq!(refused["ready"], true, "the last good policy is in force");
     everywhere(&stack, "read:invoices", 200).await?;
 
