@@ -167,8 +167,7 @@ impl PolicyWatch {
     async fn ask_server(&mut self) -> bool {
         let Origin::Server(server) = &mut self.settings.origin else { return false };
         match server.poll().await {
-            None => false,
-            Some(Ok(None)) => false,
+            None | Some(Ok(None)) => false,
             Some(Ok(Some(bundle))) => {
                 self.fetched = Some(bundle);
                 self.take()
