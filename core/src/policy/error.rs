@@ -1,5 +1,6 @@
 //! Why a policy may not run, and why it gave no decision.
 
+use super::functions::{self, Stop};
 use regorus::rvm::vm::VmError;
 use regorus::unstable::Span;
 use std::fmt;
@@ -137,6 +138,9 @@ pub enum Refusal {
         /// What to write instead.
         advice: &'static str,
     },
+    /// A number that would be calculated with and printed differently from OPA.
+    #[error("the number `{0}`: only whole numbers are supported, up to 64 bits and without a fraction or exponent")]
+    Number(String),
     /// The data document does not fit the rules.
     #[error("data: {0}")]
     Data(String),
@@ -165,6 +169,12 @@ pub enum PolicyEngineError {
     /// The evaluation failed.
     #[error("the policy could not be evaluated: {0}")]
     Evaluation(String),
+    /// OPA has a value where this has none that is the same.
+    #[error("the policy met what is not supported: {0}")]
+    Unsupported(Stop),
+    /// The input has a number that is not whole, or that 64 bits do not hold.
+    #[error("the policy's input has the number `{0}`: only whole numbers of up to 64 bits are supported")]
+    InputNumber(String),
     /// The input is nested too deeply to be given to a policy.
     #[error("the policy's input is nested more than {0} deep")]
     InputTooDeep(usize),
@@ -183,6 +193,9 @@ pub enum PolicyEngineError {
 
 impl From<VmError> for PolicyEngineError {
     fn from(error: VmError) -> Self {
+        if let Some(stop) = functions::stop_of(&error) {
+            return Self::Unsupported(stop);
+        }
         match error {
             VmError::InstructionLimitExceeded { limit, .. } => Self::BudgetExhausted(limit),
             other => Self::Evaluation(other.to_string()),

@@ -3,7 +3,7 @@
 use super::error::PolicyEngineError;
 use super::query;
 use super::uses::{Member, Uses};
-use super::value::{self, from_text, object};
+use super::value::{self, Unusable, from_text, object};
 use crate::json;
 use crate::time::Timestamp;
 use regorus::value::{Array, Object};
@@ -126,7 +126,10 @@ fn headers(headers: &[(&str, &[u8])]) -> Value {
 
 fn claims(claims: &serde_json::Map<String, serde_json::Value>) -> Result<Value, PolicyEngineError> {
     let depth = usize::from(json::MAX_DEPTH);
-    value::from_object(claims, depth).map_err(|_| PolicyEngineError::InputTooDeep(depth))
+    value::from_object(claims, depth).map_err(|problem| match problem {
+        Unusable::TooDeep => PolicyEngineError::InputTooDeep(depth),
+        Unusable::NotWhole(number) => PolicyEngineError::InputNumber(number),
+    })
 }
 
 #[cfg(test)]
@@ -136,7 +139,7 @@ mod tests {
     use wasm_bindgen_test::wasm_bindgen_test;
 
     fn build(uses: &[&str], change: impl FnOnce(&mut Input<'_>)) -> Result<Value, PolicyEngineError> {
-        let claims = json!({"n": 1, "f": 1.5, "neg": -1, "list": [null, {"deep": true}]});
+        let claims = json!({"n": 1, "neg": -1, "list": [null, {"deep": true}]});
         let mut input = Input {
             sub: "spiffe://td/a",
             ctx: "read:x",
@@ -166,7 +169,7 @@ mod tests {
             "sub": "spiffe://td/a", "ctx": "read:x", "aud": "api", "method": "GET", "path": "/a/b",
             "timestamp": 1_700_000_000_123_u64, "trust_domain": "td", "path_segments": ["a", "b"],
             "query": {"q": ["1"]}, "host": "api.example", "headers": {"x-a": "1,2", "x-b": "\u{fffd}"},
-            "claims": {"n": 1, "f": 1.5, "neg": -1, "list": [null, {"deep": true}]},
+            "claims": {"n": 1, "neg": -1, "list": [null, {"deep": true}]},
             "source": {"address": "10.0.0.1"}
         });
         let built = build(&names, |input| input.headers = &[("x-a", b"1"), ("x-b", b"\xff"), ("x-a", b"2")]);
@@ -202,6 +205,24 @@ mod tests {
             ("*", r#"["*"]"#),
         ] {
             assert_eq!(path_segments(path), Value::from_json_str(expected).unwrap(), "{path}");
+        }
+    }
+
+    #[wasm_bindgen_test(unsupported = test)]
+    fn numbers_that_are_not_whole_are_an_error() {
+        for (number, ok) in [
+            (json!(0), true),
+            (json!(u64::MAX), true),
+            (json!(i64::MIN), true),
+            (json!(0.5), false),
+            (json!(5.0), false),
+            (json!(-0.0), false),
+            (json!(1e3), false),
+            (json!(1e30), false),
+        ] {
+            let result = claims(json!({"a": [number]}).as_object().unwrap());
+            let expected = if ok { None } else { Some(PolicyEngineError::InputNumber(number.to_string())) };
+            assert_eq!(result.err(), expected, "{number}");
         }
     }
 

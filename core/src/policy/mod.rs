@@ -11,6 +11,7 @@
 mod admission;
 mod decision;
 mod error;
+mod functions;
 mod input;
 mod limits;
 mod program;
@@ -23,6 +24,7 @@ mod value;
 
 pub use decision::Decision;
 pub use error::{AdmissionError, Place, PolicyEngineError, Refusal};
+pub use functions::Stop;
 pub use input::Input;
 pub use limits::Limits;
 pub use source::{Module, PolicySource, RegoVersion};

@@ -4,19 +4,25 @@ use regorus::value::{Array, Object};
 use regorus::{Rc, Value};
 use serde_json::Value as Json;
 
-/// The value is nested deeper than asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct TooDeep;
+/// Why JSON cannot be a value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Unusable {
+    /// It is nested deeper than asked for.
+    TooDeep,
+    /// It has this number, which OPA and the machine would calculate with and print differently: OPA keeps it as text
+    /// and rounds to 64 bits of precision, the machine to 53.
+    NotWhole(String),
+}
 
-/// Converts JSON whose objects and arrays are at most `depth` deep.
-pub(super) fn from_json(json: &Json, depth: usize) -> Result<Value, TooDeep> {
+/// Converts JSON whose objects and arrays are at most `depth` deep, and whose numbers are whole.
+pub(super) fn from_json(json: &Json, depth: usize) -> Result<Value, Unusable> {
     Ok(match json {
         Json::Null => Value::Null,
         Json::Bool(flag) => Value::Bool(*flag),
-        Json::Number(number) => from_number(number),
+        Json::Number(number) => from_number(number)?,
         Json::String(text) => from_text(text),
         Json::Array(items) => {
-            let inner = depth.checked_sub(1).ok_or(TooDeep)?;
+            let inner = depth.checked_sub(1).ok_or(Unusable::TooDeep)?;
             let items: Array = items.iter().map(|item| from_json(item, inner)).collect::<Result<_, _>>()?;
             Value::Array(Rc::new(items))
         }
@@ -25,8 +31,8 @@ pub(super) fn from_json(json: &Json, depth: usize) -> Result<Value, TooDeep> {
 }
 
 /// Converts a JSON object whose objects and arrays are at most `depth` deep, itself included.
-pub(super) fn from_object(members: &serde_json::Map<String, Json>, depth: usize) -> Result<Value, TooDeep> {
-    let inner = depth.checked_sub(1).ok_or(TooDeep)?;
+pub(super) fn from_object(members: &serde_json::Map<String, Json>, depth: usize) -> Result<Value, Unusable> {
+    let inner = depth.checked_sub(1).ok_or(Unusable::TooDeep)?;
     let members = members.iter().map(|(name, member)| Ok((from_text(name), from_json(member, inner)?)));
     Ok(object(members.collect::<Result<Object, _>>()?))
 }
@@ -41,12 +47,7 @@ pub(super) fn object(members: Object) -> Value {
     Value::Object(Rc::new(members))
 }
 
-fn from_number(number: &serde_json::Number) -> Value {
-    if let Some(number) = number.as_u64() {
-        Value::from(number)
-    } else if let Some(number) = number.as_i64() {
-        Value::from(number)
-    } else {
-        number.as_f64().map_or(Value::Undefined, Value::from)
-    }
+fn from_number(number: &serde_json::Number) -> Result<Value, Unusable> {
+    let whole = number.as_u64().map(Value::from).or_else(|| number.as_i64().map(Value::from));
+    whole.ok_or_else(|| Unusable::NotWhole(number.to_string()))
 }

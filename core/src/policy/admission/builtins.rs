@@ -20,7 +20,7 @@
 use super::super::error::Refusal;
 use super::findings::Findings;
 use super::negation::import_name;
-use super::regexes::Rewrite;
+use super::rewrite::Rewrite;
 use super::syntax::{Parsed, static_path, string_of};
 use super::tree::{Visitor, walk_module};
 use super::{formats, globs, regexes};
@@ -45,15 +45,13 @@ enum Argument {
     Regex,
     /// A literal format, with the arguments it asks for.
     Format,
-    /// A literal glob.
+    /// A glob; if it is literal, with what is supported only.
     Glob,
-    /// Literal delimiters of a glob.
-    Delimiters,
 }
 
 /// Name and arguments of every function that a policy may call.
 const BUILTINS: &[(&str, &[Argument])] = {
-    use Argument::{Any, Delimiters, Format, Glob, Literal, NonEmpty, Regex, SmallNumber};
+    use Argument::{Any, Format, Glob, Literal, NonEmpty, Regex, SmallNumber};
     &[
         // Aggregates
         ("count", &[Any]),
@@ -72,11 +70,16 @@ const BUILTINS: &[(&str, &[Argument])] = {
         ("object.get", &[Any, Any, Any]),
         ("object.keys", &[Any]),
         ("object.remove", &[Any, Any]),
+        ("object.subset", &[Any, Any]),
         ("object.union", &[Any, Any]),
         ("object.union_n", &[Any]),
         // Numbers
         ("abs", &[Any]),
+        ("ceil", &[Any]),
+        ("floor", &[Any]),
         ("format_int", &[Any, Any]),
+        ("round", &[Any]),
+        ("to_number", &[Any]),
         ("bits.and", &[Any, Any]),
         ("bits.lsh", &[Any, SmallNumber]),
         ("bits.negate", &[Any]),
@@ -93,6 +96,7 @@ const BUILTINS: &[(&str, &[Argument])] = {
         ("split", &[Any, Any]),
         ("sprintf", &[Format, Any]),
         ("startswith", &[Any, Any]),
+        ("strings.count", &[Any, Any]),
         ("strings.any_prefix_match", &[Any, Any]),
         ("strings.any_suffix_match", &[Any, Any]),
         ("strings.reverse", &[Any]),
@@ -105,11 +109,12 @@ const BUILTINS: &[(&str, &[Argument])] = {
         ("trim_suffix", &[Any, Any]),
         ("upper", &[Any]),
         // Patterns
-        ("glob.match", &[Glob, Delimiters, Any]),
+        ("glob.match", &[Glob, Any, Any]),
         ("regex.find_all_string_submatch_n", &[Regex, Any, Any]),
         ("regex.find_n", &[Regex, Any, Any]),
         ("regex.match", &[Regex, Any]),
         ("regex.replace", &[Any, Regex, Literal]),
+        ("regex.split", &[Regex, Any]),
         // Types
         ("is_array", &[Any]),
         ("is_boolean", &[Any]),
@@ -121,6 +126,7 @@ const BUILTINS: &[(&str, &[Argument])] = {
         ("type_name", &[Any]),
         // Encodings
         ("base64.decode", &[Any]),
+        ("base64.is_valid", &[Any]),
         ("base64.encode", &[Any]),
         ("base64url.decode", &[Any]),
         ("base64url.encode", &[Any]),
@@ -129,6 +135,7 @@ const BUILTINS: &[(&str, &[Argument])] = {
         ("hex.encode", &[Any]),
         // Networks, time
         ("net.cidr_contains", &[Any, Any]),
+        ("net.cidr_is_valid", &[Any]),
         ("time.now_ns", &[]),
     ]
 };
@@ -138,6 +145,12 @@ pub(in crate::policy) fn is_builtin_name(name: &str) -> bool {
     let first = |path: &'static str| path.split('.').next();
     KNOWN_TO_REGORUS.keys().any(|path| first(path) == Some(name))
         || BUILTINS.iter().any(|(path, _)| first(path) == Some(name))
+}
+
+/// Whether the called function is a builtin that a policy may call.
+pub(super) fn is_builtin(function: &Expr) -> bool {
+    let path = static_path(function).map(|path| path.join("."));
+    path.is_some_and(|path| BUILTINS.iter().any(|(name, _)| *name == path))
 }
 
 /// Checks every call; collects how the regexes are to be written for the machine.
@@ -213,12 +226,11 @@ impl Calls<'_> {
             Argument::SmallNumber => small_number(param),
             Argument::Regex => {
                 let rewritten = regexes::check(literal(param)?)?;
-                self.rewrites.extend(rewritten.map(|regex| Rewrite::new(self.module.index, param, &regex)));
+                self.rewrites.extend(rewritten.map(|regex| Rewrite::string(self.module.index, param, &regex)));
                 Ok(())
             }
             Argument::Format => formats::check(literal(param)?, params.get(1).copied()),
-            Argument::Glob => globs::check_pattern(literal(param)?),
-            Argument::Delimiters => globs::check_delimiters(param),
+            Argument::Glob => string_of(param).map_or(Ok(()), globs::check_pattern),
         }
     }
 }

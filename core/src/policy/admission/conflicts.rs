@@ -118,9 +118,24 @@ impl Visitor for Objects<'_> {
                 let rule = span.text().chars().take(40).collect();
                 self.found.add(Refusal::Conflict { rule, advice: KEYS }.at(span));
             }
+            Expr::Object { fields, span, .. } if has_equal_keys(fields.iter().map(|(_, key, _)| key.as_ref())) => {
+                let rule = span.text().chars().take(40).collect();
+                self.found.add(Refusal::Conflict { rule, advice: FIELDS }.at(span));
+            }
             _ => {}
         }
     }
+}
+
+const FIELDS: &str = "write literal keys, or join objects with `object.union`";
+
+/// Whether two keys are the same, or a computed one could be the same as another.
+fn has_equal_keys<'a>(keys: impl Iterator<Item = &'a Expr>) -> bool {
+    let mut keys: Vec<Option<Value>> = keys.map(constant).collect();
+    let count = keys.len();
+    keys.sort();
+    keys.dedup();
+    keys.len() < count || (count > 1 && keys.iter().any(Option::is_none))
 }
 
 /// Whether the body's one loop is `some k, v in …`, and the key is `k`.

@@ -2,7 +2,7 @@
 
 use super::super::error::{AdmissionError, Refusal};
 use super::super::limits::Limits;
-use super::super::value;
+use super::super::value::{self, Unusable};
 use super::syntax::{Parsed, head_name};
 use regorus::Value;
 use serde_json::Value as Json;
@@ -28,10 +28,28 @@ pub(super) fn check(data: &Json, modules: &[Parsed], limits: &Limits) -> Result<
         return Err(Refusal::Data(format!("the member name `{name}` is a number: {problem}")).into());
     }
     let what = "objects and arrays inside one another in the data";
-    value::from_json(data, limits.max_data_depth).map_err(|_| {
-        let limit = limits.max_data_depth;
-        Refusal::TooMuch { what, found: limit.saturating_add(1), limit }.into()
+    let limit = limits.max_data_depth;
+    value::from_json(&integral(data), limit).map_err(|problem| match problem {
+        Unusable::TooDeep => Refusal::TooMuch { what, found: limit.saturating_add(1), limit }.into(),
+        Unusable::NotWhole(number) => Refusal::Number(number).into(),
     })
+}
+
+/// Integral doubles are whole numbers: Istio's configuration is a protobuf Struct, which has doubles only.
+fn integral(data: &Json) -> Json {
+    match data {
+        Json::Array(items) => items.iter().map(integral).collect(),
+        Json::Object(members) => members.iter().map(|(name, member)| (name.clone(), integral(member))).collect(),
+        Json::Number(number) if number.is_f64() => {
+            let whole = number.as_f64().filter(|double| is_integral(*double));
+            whole.and_then(|double| format!("{double:.0}").parse::<i64>().ok()).map_or_else(|| data.clone(), Json::from)
+        }
+        other => other.clone(),
+    }
+}
+
+fn is_integral(double: f64) -> bool {
+    double.fract() == 0.0 && double.abs() <= 9_007_199_254_740_992.0
 }
 
 /// How many parts of the path lead to data where only a rule or package may be.

@@ -3,6 +3,7 @@
 use super::super::error::{AdmissionError, Refusal};
 use super::syntax::{Parsed, head_name};
 use regorus::unstable::{Expr, Rule, RuleHead};
+use std::collections::BTreeSet;
 
 /// Refuses an entry point that is missing or can give no decision.
 pub(super) fn check(path: &str, modules: &[Parsed]) -> Result<(), AdmissionError> {
@@ -20,6 +21,15 @@ pub(super) fn check(path: &str, modules: &[Parsed]) -> Result<(), AdmissionError
         }
     }
     if found { Ok(()) } else { Err(refusal("no such rule").into()) }
+}
+
+/// The paths of all rules that have a value.
+pub(super) fn all(modules: &[Parsed]) -> BTreeSet<String> {
+    let rules = modules.iter().flat_map(|module| {
+        let values = module.rules().filter(|(rule, _)| !matches!(rule, Rule::Spec { head: RuleHead::Func { .. }, .. }));
+        values.filter_map(|(_, head)| Some(module.path_of(head_name(head)?.text())))
+    });
+    rules.collect()
 }
 
 fn problem(rule: &Rule) -> Option<&'static str> {

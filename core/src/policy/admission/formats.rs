@@ -1,10 +1,10 @@
-//! Formats of `sprintf`: only the verbs that regorus prints as OPA does.
+//! Formats of `sprintf`: the verbs that are implemented, with as many values.
 //!
-//! Widths could fill the memory; `%d` prints `--1` for -1; a missing value is undefined here and `%!v(MISSING)` in OPA.
+//! Widths could fill the memory; a missing value is `%!v(MISSING)` in OPA, which nobody means.
 
 use regorus::unstable::Expr;
 
-/// Refuses a format that regorus would print differently, or not at all.
+/// Refuses a format that regorus has another verb, or other values than it asks for.
 pub(super) fn check(format: &str, values: Option<&Expr>) -> Result<(), String> {
     let verbs = count_verbs(format)?;
     match values {
@@ -23,8 +23,8 @@ fn count_verbs(format: &str) -> Result<usize, String> {
         }
         match characters.next() {
             Some('%') => {}
-            Some('s' | 'v') => verbs = verbs.saturating_add(1),
-            Some(other) => return Err(format!("found `%{other}`, expected `%v`, `%s` or `%%`, without a width")),
+            Some('s' | 'v' | 'd') => verbs = verbs.saturating_add(1),
+            Some(other) => return Err(format!("found `%{other}`, expected `%v`, `%s`, `%d` or `%%`, without a width")),
             None => return Err("the format ends after `%`".to_owned()),
         }
     }
@@ -43,7 +43,8 @@ mod tests {
             ("100%%", Some(0)),
             ("%s: %v", Some(2)),
             ("%", None),
-            ("%d", None),
+            ("%d", Some(1)),
+            ("%x", None),
             ("%5v", None),
             ("%1000000000d", None),
             ("%.2f", None),

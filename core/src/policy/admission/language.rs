@@ -4,9 +4,9 @@ use super::super::error::{AdmissionError, Refusal};
 use super::builtins;
 use super::findings::Findings;
 use super::syntax::Parsed;
-use super::tree::{Visitor, variables, walk_module, walk_query};
+use super::tree::{Visitor, children, comprehension, variables, walk_module};
 use regorus::Value;
-use regorus::unstable::{AssignOp, Expr, Literal, LiteralStmt, Rule, RuleHead, Span};
+use regorus::unstable::{AssignOp, BinOp, Expr, Literal, LiteralStmt, Query, Rule, RuleHead, Span};
 
 /// Refuses it.
 pub(super) fn check(module: &Parsed, found: &mut Findings) {
@@ -17,10 +17,14 @@ pub(super) fn check(module: &Parsed, found: &mut Findings) {
         let name = import.r#as.as_ref().map_or_else(|| last_name(&import.refr), Span::text);
         found.note(check_name(name).map_err(|refusal| refusal.at(&import.span)));
     }
+    let mut statements = Statements { found };
     for (rule, _) in module.rules() {
-        found.note(check_rule(rule));
+        statements.found.note(check_rule(rule));
+        if let Rule::Spec { bodies, .. } = rule {
+            bodies.iter().for_each(|body| statements.check_first(&body.query));
+        }
     }
-    walk_module(&module.tree, &mut Statements { found });
+    walk_module(&module.tree, &mut statements);
 }
 
 const fn unsupported(construct: &'static str, advice: &'static str) -> Refusal {
@@ -74,6 +78,10 @@ const DOTTED: Refusal = unsupported("a rule name with dots is", "give the rule a
 
 fn check_head_name(refr: &Expr) -> Result<(), AdmissionError> {
     match refr {
+        // Only in Rego v0 are these no keywords.
+        Expr::Var { span, .. } if matches!(span.text(), "if" | "in" | "every" | "contains") => {
+            Err(unsupported("a rule with the name of a keyword is", "rename it").at(span))
+        }
         Expr::Var { span, .. } => check_name(span.text()).map_err(|refusal| refusal.at(span)),
         other => Err(DOTTED.at(other.span())),
     }
@@ -81,6 +89,9 @@ fn check_head_name(refr: &Expr) -> Result<(), AdmissionError> {
 
 /// A rule or import that has a builtin's name would be called in its place, or the other way round.
 fn check_name(name: &str) -> Result<(), Refusal> {
+    if matches!(name, "input" | "data") {
+        return Err(unsupported("a rule or import with the name `input` or `data` is", "rename it"));
+    }
     if builtins::is_builtin_name(name) {
         return Err(unsupported("a rule or import with the name of a builtin function is", "rename it"));
     }
@@ -102,6 +113,15 @@ fn check_pattern(pattern: &Expr) -> Result<(), AdmissionError> {
     }
 }
 
+/// `:=` binds variables; OPA refuses to assign to anything else.
+fn check_assigned(pattern: &Expr) -> Result<(), AdmissionError> {
+    match pattern {
+        Expr::Var { .. } => Ok(()),
+        Expr::Array { items, .. } => items.iter().try_for_each(|item| check_assigned(item)),
+        other => Err(unsupported("`:=` to a literal is", "write `=` to match it").at(other.span())),
+    }
+}
+
 struct Statements<'a> {
     found: &'a mut Findings,
 }
@@ -112,13 +132,22 @@ impl Visitor for Statements<'_> {
             self.found.add(unsupported("`with` is", "pass what it replaces as a function's argument").at(&with.span));
         }
         match &statement.literal {
-            Literal::Every { key, value, query, .. } => {
-                let names = key.iter().chain([value]).map(Span::text).collect();
-                walk_query(query, &mut LookUps { names, found: self.found });
+            Literal::Every { key, value, domain, query, .. } => {
+                self.check_first(query);
+                let is_own = |name: &&Span| key.iter().chain([value]).any(|own| own.text() == name.text());
+                if let Some(name) = variables(domain).into_iter().find(is_own) {
+                    let construct = "a variable of `every` that its collection mentions is";
+                    self.found.add(unsupported(construct, "give it another name").at(name));
+                }
             }
             Literal::SomeIn { key, value, .. } => {
                 let mut patterns = key.iter().chain([value]);
                 self.found.note(patterns.try_for_each(|pattern| check_pattern(pattern)));
+            }
+            Literal::Expr { expr, .. } if matches!(expr.as_ref(), Expr::Set { .. }) => {
+                // OPA reads `if {a, b}` as a body, and refuses its comma.
+                let advice = "it always holds: write the conditions one by one";
+                self.found.add(unsupported("a set as a condition is", advice).at(expr.span()));
             }
             _ => {}
         }
@@ -131,30 +160,91 @@ impl Visitor for Statements<'_> {
             }
             Expr::AssignExpr { op, lhs, rhs, .. } => {
                 self.found.note(match op {
-                    AssignOp::ColEq => check_pattern(lhs),
-                    AssignOp::Eq => [lhs, rhs].into_iter().try_for_each(|side| check_unified(side)),
+                    AssignOp::ColEq => {
+                        check_sides(lhs, rhs).and_then(|()| check_pattern(lhs)).and_then(|()| check_assigned(lhs))
+                    }
+                    AssignOp::Eq => check_sides(lhs, rhs)
+                        .and_then(|()| [lhs, rhs].into_iter().try_for_each(|side| check_unified(side))),
                 });
+            }
+            Expr::Array { items, .. } | Expr::Set { items, .. } => {
+                self.check_union(items.first().map(AsRef::as_ref));
+            }
+            Expr::Object { fields, .. } => self.check_union(fields.first().map(|(_, _, value)| value.as_ref())),
+            Expr::RefBrack { refr, .. } | Expr::RefDot { refr, .. } if is_scalar(refr) => {
+                let construct = "a look-up in a literal that is no collection is";
+                self.found.add(unsupported(construct, "look up in a collection").at(expr.span()));
+            }
+            Expr::RefBrack { index, .. }
+                if matches!(index.as_ref(), Expr::Set { .. } | Expr::Object { .. }) && !variables(index).is_empty() =>
+            {
+                let construct = "a look-up by a set or object with variables is";
+                self.found.add(unsupported(construct, "assign the key first").at(index.span()));
+            }
+            Expr::RefBrack { refr, .. } | Expr::RefDot { refr, .. } if is_computed(refr) => {
+                let construct = "a look-up in a comprehension, or in the result of a call that has one, is";
+                self.found.add(unsupported(construct, "assign the result first").at(expr.span()));
+            }
+            Expr::UnaryExpr { span, .. } => {
+                self.found.add(unsupported("`-` before what is no number is", "write `0 - …`").at(span));
             }
             _ => {}
         }
     }
 }
 
-/// Look-ups by a variable of `every`: regorus takes it for unbound, and loops over the collection.
-struct LookUps<'a> {
-    names: Vec<&'a str>,
-    found: &'a mut Findings,
+const fn is_scalar(expr: &Expr) -> bool {
+    matches!(
+        expr,
+        Expr::String { .. } | Expr::RawString { .. } | Expr::Number { .. } | Expr::Bool { .. } | Expr::Null { .. }
+    )
 }
 
-impl Visitor for LookUps<'_> {
-    fn expr(&mut self, expr: &Expr) {
-        let Expr::RefBrack { index, .. } = expr else { return };
-        if let Some(variable) = variables(index).into_iter().find(|variable| self.names.contains(&variable.text())) {
-            let construct = "a look-up by a variable of `every` is";
-            let advice = "assign it first, `key := variable`, and look up by `key`";
-            self.found.add(unsupported(construct, advice).at(variable));
+impl Statements<'_> {
+    /// OPA reads `[a | b]`, and `{a | b}` as a body, as a comprehension; regorus takes some of them for a union.
+    fn check_union(&mut self, first: Option<&Expr>) {
+        if let Some(union) = first.filter(|expr| is_union(expr)) {
+            let construct = "`|` at the beginning of a body, array, set or object is";
+            self.found.add(unsupported(construct, "assign the union first").at(union.span()));
         }
     }
+
+    fn check_first(&mut self, query: &Query) {
+        let first = query.stmts.first().and_then(|statement| match &statement.literal {
+            Literal::Expr { expr, .. } => Some(expr.as_ref()),
+            _ => None,
+        });
+        self.check_union(first);
+    }
+}
+
+fn is_union(expr: &Expr) -> bool {
+    match expr {
+        Expr::BinExpr { op: BinOp::Union, .. } => true,
+        Expr::BinExpr { lhs, rhs, .. } | Expr::BoolExpr { lhs, rhs, .. } | Expr::ArithExpr { lhs, rhs, .. } => {
+            is_union(lhs) || is_union(rhs)
+        }
+        Expr::Membership { value, collection, .. } => is_union(value) || is_union(collection),
+        _ => false,
+    }
+}
+
+/// OPA takes the comprehension's variables for unsafe there.
+fn is_computed(expr: &Expr) -> bool {
+    comprehension(expr).is_some() || (matches!(expr, Expr::Call { .. }) && contains_comprehension(expr))
+}
+
+fn contains_comprehension(expr: &Expr) -> bool {
+    comprehension(expr).is_some() || children(expr).into_iter().any(contains_comprehension)
+}
+
+fn check_sides(lhs: &Expr, rhs: &Expr) -> Result<(), AdmissionError> {
+    let pattern_and_scalar = |(one, other): (&Expr, &Expr)| matches!(one, Expr::Array { .. }) && is_scalar(other);
+    if [(lhs, rhs), (rhs, lhs)].into_iter().any(pattern_and_scalar) {
+        let construct = "matching an array with a literal that is none is";
+        return Err(unsupported(construct, "remove it").at(lhs.span()));
+    }
+    Ok(())
 }
 
 /// `=` with an object matches as a pattern, also where OPA compares.

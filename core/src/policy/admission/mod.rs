@@ -9,7 +9,9 @@
 //! | [`tokens`] | text whose parsing or compiling would not end or overflow the stack |
 //! | [`syntax`] | what is not Rego |
 //! | [`language`] | `with`, functions with defaults, dotted rule heads, object patterns, … |
-//! | [`negation`] | variables that only a `not` mentions, which OPA calls unsafe |
+//! | [`sets`] | set literals with computed elements that could be iterated over |
+//! | [`variables`] | variables that are declared twice, too late, or for nothing |
+//! | [`negation`] | variables that only a `not` mentions, or that a call needs too early, which OPA calls unsafe |
 //! | [`conflicts`] | rules and objects that could get two values at once |
 //! | [`builtins`] | functions that are not in its table; arguments that must be literal or bounded |
 //! | [`entrypoint`] | an entry point that is missing or cannot decide |
@@ -21,18 +23,23 @@ mod builtins;
 mod conflicts;
 mod data;
 mod entrypoint;
+mod every;
 mod findings;
 mod formats;
 mod globs;
 mod language;
 mod negation;
 mod regexes;
+mod rewrite;
+mod sets;
 mod size;
 mod syntax;
 mod tokens;
 mod tree;
+mod variables;
 
 pub(super) use findings::Findings;
+pub(super) use regexes::compiled as compiled_regex;
 pub(super) use syntax::{Parsed, head_name, located, parse};
 #[cfg(feature = "policy-tools")]
 pub(super) use {
@@ -52,6 +59,8 @@ use regorus::unstable::Rule;
 /// A policy that passed the checks, as it is compiled.
 pub(super) struct Compilable {
     pub(super) modules: Vec<Module>,
+    /// Paths of all rules that have a value: no functions.
+    pub(super) rules: Vec<String>,
     pub(super) definitions: Definitions,
     pub(super) data: Value,
     pub(super) rego_version: RegoVersion,
@@ -71,15 +80,20 @@ pub(super) fn check(source: &PolicySource, limits: &Limits, found: &mut Findings
     let mut rewrites = Vec::new();
     for module in &parsed {
         language::check(module, found);
+        sets::check(module, found);
+        variables::check(module, found);
         negation::check(module, &parsed, found);
         builtins::check(module, &parsed, &mut rewrites, found);
+        every::check(module, &mut rewrites);
     }
     conflicts::check(&parsed, found);
     found.note(entrypoint::check(&source.entrypoint, &parsed));
     let data = found.note(data::check(&source.data, &parsed, limits))?;
-    let modules = regexes::rewrite(&source.modules, rewrites);
+    let modules = rewrite::apply(&source.modules, rewrites);
+    let rules = entrypoint::all(&parsed).into_iter().collect();
     let definitions = definitions(&parsed);
-    found.is_empty().then_some(Compilable { modules, definitions, data, rego_version: source.rego_version })
+    let rego_version = source.rego_version;
+    found.is_empty().then_some(Compilable { modules, rules, definitions, data, rego_version })
 }
 
 fn definitions(modules: &[Parsed]) -> Definitions {

@@ -1,4 +1,4 @@
-//! `not` and variables.
+//! Variables that OPA calls unsafe, and regorus does not: in `not`, and in calls.
 //!
 //! A variable that only a `not` mentions is unsafe in OPA, which refuses the policy. regorus would loop over its values
 //! outside of the `not`, so that `not data.denied[_] == input.sub` holds as soon as one element differs.
@@ -7,7 +7,7 @@ use super::super::error::{AdmissionError, Refusal};
 use super::findings::Findings;
 use super::syntax::{Parsed, head_name};
 use super::tree::{children, comprehension, variables};
-use regorus::unstable::{Expr, Import, Literal, Query, Rule, RuleHead, Span};
+use regorus::unstable::{Expr, Import, Literal, LiteralStmt, Query, Rule, RuleHead, Span};
 use std::collections::HashSet;
 
 type Names<'a> = HashSet<&'a str>;
@@ -55,13 +55,69 @@ fn check_rule(rule: &Rule, known: &Names<'_>) -> Result<(), AdmissionError> {
 
 fn check_query(query: &Query, outer: &Names<'_>) -> Result<(), AdmissionError> {
     let known = bound_in(query, outer);
-    query.stmts.iter().try_for_each(|statement| check_literal(&statement.literal, &known))
+    query.stmts.iter().try_for_each(|statement| {
+        check_literal(&statement.literal, &known)?;
+        let Literal::Expr { expr, .. } = &statement.literal else { return Ok(()) };
+        let others = query.stmts.iter().filter(|other| !std::ptr::eq(*other, statement));
+        check_calls(expr, &bound_by(others, outer))
+    })
+}
+
+/// A call in an expression is made before what is around it, so what is around it cannot bind the call's variables.
+fn check_calls(expr: &Expr, known: &Names<'_>) -> Result<(), AdmissionError> {
+    for call in children(expr).into_iter().flat_map(calls) {
+        let bound: Names<'_> = indices(call).collect();
+        let unbound = |name: &&Span| !known.contains(name.text()) && !bound.contains(name.text());
+        if let Some(name) = arguments(call).into_iter().find(unbound) {
+            return Err(Refusal::Unsupported {
+                construct: "a variable that a call needs, and only the same expression looks up by, is",
+                advice: "write the look-up as a condition before",
+            }
+            .at(name));
+        }
+    }
+    Ok(())
+}
+
+/// The calls and operators in an expression, itself included.
+fn calls(expr: &Expr) -> Vec<&Expr> {
+    let own = matches!(
+        expr,
+        Expr::Call { .. }
+            | Expr::ArithExpr { .. }
+            | Expr::BinExpr { .. }
+            | Expr::BoolExpr { .. }
+            | Expr::Membership { .. }
+    );
+    own.then_some(expr).into_iter().chain(children(expr).into_iter().flat_map(calls)).collect()
+}
+
+/// The variables that an expression looks up by.
+fn indices(expr: &Expr) -> Box<dyn Iterator<Item = &str> + '_> {
+    let own = match expr {
+        Expr::RefBrack { index, .. } => variables(index),
+        _ => Vec::new(),
+    };
+    Box::new(own.into_iter().map(Span::text).chain(children(expr).into_iter().flat_map(indices)))
+}
+
+/// The variables of an expression, other than those that it looks up by.
+fn arguments(expr: &Expr) -> Vec<&Span> {
+    match expr {
+        Expr::Var { span, .. } if span.text() != "_" => vec![span],
+        Expr::RefBrack { refr, .. } => arguments(refr),
+        other => children(other).into_iter().flat_map(arguments).collect(),
+    }
 }
 
 /// The names that hold in a body: those from outside, and those that it mentions without a `not`.
 fn bound_in<'a>(query: &'a Query, outer: &Names<'a>) -> Names<'a> {
+    bound_by(query.stmts.iter(), outer)
+}
+
+fn bound_by<'a>(statements: impl Iterator<Item = &'a LiteralStmt>, outer: &Names<'a>) -> Names<'a> {
     let mut known = outer.clone();
-    for statement in &query.stmts {
+    for statement in statements {
         match &statement.literal {
             Literal::Expr { expr, .. } => known.extend(names(expr)),
             Literal::SomeIn { key, value, collection, .. } => {
@@ -113,11 +169,6 @@ fn check_negated(expr: &Expr, known: &Names<'_>) -> Result<(), AdmissionError> {
     if matches!(expr, Expr::AssignExpr { .. }) {
         let advice = "write `!=`, or `not … == …`";
         return Err(Refusal::Unsupported { construct: "`not` with `=` or `:=` is", advice }.at(expr.span()));
-    }
-    // A type error would end the body, not make the sum undefined.
-    if matches!(expr, Expr::ArithExpr { .. }) {
-        let advice = "compare the result";
-        return Err(Refusal::Unsupported { construct: "`not` with arithmetic is", advice }.at(expr.span()));
     }
     let unbound = variables(expr).into_iter().find(|variable| !known.contains(variable.text()));
     let Some(variable) = unbound else { return Ok(()) };

@@ -1,14 +1,14 @@
 //! Regular expressions: what OPA (RE2) and regorus (the `regex` crate) mean alike, within the machine's size.
 //!
 //! `\d`, `\w`, `\s` and `\b` mean ASCII in OPA and Unicode in `regex`, where `\d` would match `٣`. They are written out
-//! for the machine. Syntax that only `regex` has is refused.
+//! for the machine, and Unicode classes without the characters that Go does not know yet. Syntax that only `regex` has is
+//! refused.
 
-use super::super::source::Module;
 use regex_syntax::ast::{
-    self, AssertionKind, Ast, ClassPerl, ClassPerlKind, ClassSetBinaryOp, ClassSetItem, Flag, FlagsItemKind,
-    HexLiteralKind, LiteralKind, RepetitionKind, RepetitionRange, Span, Visitor, parse::Parser,
+    self, AssertionKind, Ast, ClassPerl, ClassPerlKind, ClassSetBinaryOp, ClassSetItem, ClassUnicode, ClassUnicodeKind,
+    Flag, FlagsItemKind, HexLiteralKind, LiteralKind, RepetitionKind, RepetitionRange, Span, Visitor, parse::Parser,
 };
-use regorus::unstable::Expr;
+use std::borrow::Cow;
 
 /// Bytes of a compiled regex: regorus' own limit.
 const MAX_COMPILED: usize = 100 * 1024;
@@ -22,7 +22,7 @@ pub(super) fn check(regex: &str) -> Result<Option<String>, String> {
     };
     let tree = Parser::new().parse(regex).map_err(|error| invalid(&error))?;
     let edits =
-        ast::visit(&tree, Ascii { edits: Vec::new(), ignores_case: false, negated_class: false, repeats: vec![1] })
+        ast::visit(&tree, Ascii { edits: Vec::new(), ignores_case: false, folded_class: false, repeats: vec![1] })
             .map_err(|problem| format!("the regex `{regex}` {problem}"))?;
     let rewritten = apply(regex, edits);
     let compiled = regex::RegexBuilder::new(rewritten.as_deref().unwrap_or(regex)).size_limit(MAX_COMPILED).build();
@@ -35,7 +35,12 @@ pub(super) fn check(regex: &str) -> Result<Option<String>, String> {
     }
 }
 
-fn apply(regex: &str, mut edits: Vec<(Span, &'static str)>) -> Option<String> {
+/// A regex that is evaluated, within the machine's size.
+pub(in crate::policy) fn compiled(regex: &str) -> Option<regex::Regex> {
+    regex::RegexBuilder::new(regex).size_limit(MAX_COMPILED).build().ok()
+}
+
+fn apply(regex: &str, mut edits: Vec<(Span, Cow<'static, str>)>) -> Option<String> {
     if edits.is_empty() {
         return None;
     }
@@ -44,7 +49,7 @@ fn apply(regex: &str, mut edits: Vec<(Span, &'static str)>) -> Option<String> {
     let mut done = 0;
     for (span, text) in edits {
         rewritten.push_str(regex.get(done..span.start.offset)?);
-        rewritten.push_str(text);
+        rewritten.push_str(&text);
         done = span.end.offset;
     }
     rewritten.push_str(regex.get(done..)?);
@@ -54,21 +59,75 @@ fn apply(regex: &str, mut edits: Vec<(Span, &'static str)>) -> Option<String> {
 /// Repetitions inside one another, multiplied: RE2's limit.
 const MAX_REPEATS: u32 = 1000;
 
+const UNKNOWN_CLASS: &str = "has a Unicode class other than a general category (but `C`) or a common script";
+
+/// Unicode classes of Go and of `regex` that are the same but for new characters.
+const CLASSES: [&str; 48] = [
+    "L",
+    "Lu",
+    "Ll",
+    "Lt",
+    "Lm",
+    "Lo",
+    "M",
+    "Mn",
+    "Mc",
+    "Me",
+    "N",
+    "Nd",
+    "Nl",
+    "No",
+    "P",
+    "Pc",
+    "Pd",
+    "Ps",
+    "Pe",
+    "Pi",
+    "Pf",
+    "Po",
+    "S",
+    "Sm",
+    "Sc",
+    "Sk",
+    "So",
+    "Z",
+    "Zs",
+    "Zl",
+    "Zp",
+    "Arabic",
+    "Armenian",
+    "Bengali",
+    "Cyrillic",
+    "Devanagari",
+    "Georgian",
+    "Greek",
+    "Gujarati",
+    "Han",
+    "Hangul",
+    "Hebrew",
+    "Hiragana",
+    "Katakana",
+    "Latin",
+    "Tamil",
+    "Telugu",
+    "Thai",
+];
+
 /// Collects what must be written out; fails on what OPA does not have.
 struct Ascii {
-    edits: Vec<(Span, &'static str)>,
+    edits: Vec<(Span, Cow<'static, str>)>,
     ignores_case: bool,
-    negated_class: bool,
+    folded_class: bool,
     repeats: Vec<u32>,
 }
 
 impl Visitor for Ascii {
-    type Output = Vec<(Span, &'static str)>;
+    type Output = Vec<(Span, Cow<'static, str>)>;
     type Err = &'static str;
 
     fn finish(self) -> Result<Self::Output, Self::Err> {
-        if self.ignores_case && self.negated_class {
-            return Err(r"has `\D`, `\W` or `\S` together with `(?i)`: write the characters out");
+        if self.ignores_case && self.folded_class {
+            return Err(r"has `\D`, `\W`, `\S` or a Unicode class together with `(?i)`: write the characters out");
         }
         Ok(self.edits)
     }
@@ -79,13 +138,14 @@ impl Visitor for Ascii {
             Ast::Group(group) => group.flags().map_or(Ok(()), |flags| self.flags(flags)),
             Ast::Repetition(repetition) => self.repetition(repetition),
             Ast::ClassPerl(class) => {
-                self.negated_class |= class.negated;
-                self.edits.push((class.span, written_out(class)));
+                self.folded_class |= class.negated;
+                self.edits.push((class.span, written_out(class).into()));
                 Ok(())
             }
+            Ast::ClassUnicode(class) => self.unicode(class),
             Ast::Assertion(assertion) => match assertion.kind {
                 AssertionKind::WordBoundary => {
-                    self.edits.push((assertion.span, r"(?-u:\b)"));
+                    self.edits.push((assertion.span, r"(?-u:\b)".into()));
                     Ok(())
                 }
                 AssertionKind::StartLine
@@ -109,10 +169,11 @@ impl Visitor for Ascii {
     fn visit_class_set_item_pre(&mut self, item: &ClassSetItem) -> Result<(), Self::Err> {
         match item {
             ClassSetItem::Perl(class) => {
-                self.negated_class |= class.negated;
-                self.edits.push((class.span, written_out(class)));
+                self.folded_class |= class.negated;
+                self.edits.push((class.span, written_out(class).into()));
                 Ok(())
             }
+            ClassSetItem::Unicode(class) => self.unicode(class),
             ClassSetItem::Bracketed(_) => Err("has brackets in brackets, which OPA reads differently"),
             ClassSetItem::Literal(literal) => check_literal(&literal.kind),
             ClassSetItem::Range(range) => {
@@ -128,6 +189,22 @@ impl Visitor for Ascii {
 }
 
 impl Ascii {
+    /// Only what Go 1.26 knows: the classes of Unicode 15.
+    fn unicode(&mut self, class: &ClassUnicode) -> Result<(), &'static str> {
+        let name = match &class.kind {
+            ClassUnicodeKind::OneLetter(letter) => letter.to_string(),
+            ClassUnicodeKind::Named(name) => name.clone(),
+            ClassUnicodeKind::NamedValue { .. } => return Err(UNKNOWN_CLASS),
+        };
+        if !CLASSES.contains(&name.as_str()) {
+            return Err(UNKNOWN_CLASS);
+        }
+        self.folded_class = true;
+        let not = if class.negated { "^" } else { "" };
+        self.edits.push((class.span, format!(r"[{not}\p{{{name}}}&&\p{{age=15.0}}]").into()));
+        Ok(())
+    }
+
     fn repetition(&mut self, repetition: &ast::Repetition) -> Result<(), &'static str> {
         if matches!(repetition.ast.as_ref(), Ast::Repetition(_)) {
             return Err("repeats a repetition, which OPA refuses: put the inner one into a group");
@@ -179,48 +256,4 @@ const fn written_out(class: &ClassPerl) -> &'static str {
         (ClassPerlKind::Word, false) => "[0-9A-Za-z_]",
         (ClassPerlKind::Word, true) => "[^0-9A-Za-z_]",
     }
-}
-
-/// A string literal of a module, to be replaced.
-#[derive(Debug)]
-pub(super) struct Rewrite {
-    module: usize,
-    start: usize,
-    end: usize,
-    text: String,
-}
-
-impl Rewrite {
-    /// `literal` is a string literal; its span leaves out the quotes.
-    pub(super) fn new(module: usize, literal: &Expr, regex: &str) -> Self {
-        let span = literal.span();
-        let text = match literal {
-            Expr::RawString { .. } => regex.to_owned(),
-            _ => escape(regex),
-        };
-        let offset = |offset: u32| usize::try_from(offset).unwrap_or(usize::MAX);
-        Self { module, start: offset(span.start), end: offset(span.end), text }
-    }
-}
-
-/// As it stands between quotes.
-fn escape(text: &str) -> String {
-    let quoted = serde_json::Value::from(text).to_string();
-    let inner = quoted.strip_prefix('"').and_then(|quoted| quoted.strip_suffix('"'));
-    inner.unwrap_or_default().to_owned()
-}
-
-/// The modules with the literals replaced.
-pub(super) fn rewrite(modules: &[Module], mut rewrites: Vec<Rewrite>) -> Vec<Module> {
-    // From the end, so that the offsets before stay true.
-    rewrites.sort_by_key(|rewrite| std::cmp::Reverse(rewrite.start));
-    let mut modules = modules.to_vec();
-    for rewrite in rewrites {
-        let range = rewrite.start..rewrite.end;
-        let module = modules.get_mut(rewrite.module).filter(|module| module.rego.get(range.clone()).is_some());
-        if let Some(module) = module {
-            module.rego.replace_range(range, &rewrite.text);
-        }
-    }
-    modules
 }

@@ -12,10 +12,6 @@ use regorus::unstable::{Lexer, Source, Span, TokenKind};
 const MAX_NESTING: usize = 10;
 /// Operators and look-ups in one expression.
 const MAX_CHAIN: usize = 64;
-/// Characters of a number.
-const MAX_NUMBER: usize = 40;
-/// Digits of a number's exponent.
-const MAX_EXPONENT_DIGITS: usize = 2;
 
 /// Refuses text beyond the bounds.
 pub(super) fn check(source: &Source) -> Result<(), AdmissionError> {
@@ -107,15 +103,8 @@ impl Chains {
     }
 }
 
+/// Whole, and no larger than those of the input.
 fn check_number(text: &str) -> Result<(), Refusal> {
-    let exponent = text.split_once(['e', 'E']).map_or(0, |(_, exponent)| exponent.trim_start_matches(['+', '-']).len());
-    for (what, found, limit) in [
-        ("characters of a number", text.len(), MAX_NUMBER),
-        ("digits of a number's exponent", exponent, MAX_EXPONENT_DIGITS),
-    ] {
-        if found > limit {
-            return Err(Refusal::TooMuch { what, found, limit });
-        }
-    }
-    Ok(())
+    let whole = text.parse::<u64>().is_ok() || text.parse::<i64>().is_ok();
+    if whole { Ok(()) } else { Err(Refusal::Number(text.chars().take(40).collect())) }
 }

@@ -11,8 +11,10 @@
 //! | undefined elements are put into arrays and objects | a guard on the element |
 //! | a failed condition in a comprehension without a loop leaves it on the stack; later ones jump back | mended |
 //! | a failed condition in a comprehension inside a loop skips the loop's iteration, not the comprehension | refused |
-//! | a type error in arithmetic ends the rule's body, not the iteration of the loop around it | refused |
+//! | a type error in arithmetic ends the rule's body, not the iteration of the loop around it | calls of functions ([`super::functions`]) |
 //! | a rule with two values in one loop gets the last | refused |
+//! | `data.list[key]` by the key `"1"` is undefined | refused ([`lookups`]) |
+//! | sets come before objects | comparisons are calls of functions; loops over such sets end in an error ([`loops`]) |
 //! | recursion overflows the stack | refused |
 //! | a reference over a package's rules evaluates rules that are found at run time | refused |
 
@@ -20,6 +22,8 @@ mod clock;
 mod edit;
 mod effects;
 mod guards;
+mod lookups;
+mod loops;
 #[cfg(feature = "policy-tools")]
 mod probes;
 mod segment;
@@ -37,11 +41,12 @@ pub(super) use {
 
 use super::admission::{Compilable, Findings, located};
 use super::error::{AdmissionError, Place, Refusal};
+use super::functions;
 use super::source::RegoVersion;
 use super::uses::Uses;
 use regorus::languages::rego::compiler::{Compiler, SpannedCompilerError};
 use regorus::rvm::program::Program as Bytecode;
-use regorus::{Engine, PolicyLengthConfig, Rc};
+use regorus::{CompiledPolicy, Engine, PolicyLengthConfig, Rc};
 use segment::Segment;
 use std::fmt::Display;
 use std::num::NonZeroU32;
@@ -59,18 +64,23 @@ pub(super) struct Program {
 
 /// Compiles, mends and verifies. None where something was found.
 pub(super) fn compile(source: &Compilable, entrypoint: &str, found: &mut Findings) -> Option<Program> {
-    let mut bytecode = found.note(compile_for_machine(source, entrypoint))?;
+    let policy = found.note(prepare(source, entrypoint))?;
+    let mut bytecode = found.note(compile_for_machine(&policy, &[entrypoint]))?;
     sources::mend(&mut bytecode, &source.modules, &source.definitions);
+    found.note(check_all_rules(&policy, &source.rules));
+    found.note(functions::replace(&mut bytecode))?;
     found.note(guards::insert(&mut bytecode))?;
     let segments = found.note(segment::all(&bytecode))?;
     verify::check(&bytecode, &segments, found);
+    lookups::check(&bytecode, &segments, &source.data, found);
     let uses = found.note(uses::collect(&bytecode, &segments))?;
     let clock = Clock::for_program(&bytecode, &segments);
+    found.note(loops::insert_looks(&mut bytecode, &segments))?;
     found.note(bytecode.validate_limits().map_err(Refusal::Compile))?;
     found.is_empty().then(|| Program { bytecode: Arc::new(bytecode), uses, clock })
 }
 
-fn compile_for_machine(source: &Compilable, entrypoint: &str) -> Result<Bytecode, AdmissionError> {
+fn prepare(source: &Compilable, entrypoint: &str) -> Result<CompiledPolicy, AdmissionError> {
     let mut engine = Engine::new();
     engine.set_rego_v0(source.rego_version == RegoVersion::V0);
     // The checks' rewriting of regexes lengthens lines that were within the default.
@@ -78,10 +88,25 @@ fn compile_for_machine(source: &Compilable, entrypoint: &str) -> Result<Bytecode
     for module in &source.modules {
         engine.add_policy(module.name.clone(), module.rego.clone()).map_err(compiling)?;
     }
-    let policy = engine.compile_with_entrypoint(&Rc::from(entrypoint)).map_err(compiling)?;
-    Compiler::compile_from_policy_with_host_await(&policy, &[entrypoint], &[(CLOCK, 0)])
+    engine.compile_with_entrypoint(&Rc::from(entrypoint)).map_err(compiling)
+}
+
+fn compile_for_machine(policy: &CompiledPolicy, entrypoints: &[&str]) -> Result<Bytecode, AdmissionError> {
+    Compiler::compile_from_policy_with_host_await(policy, entrypoints, &[(CLOCK, 0)])
         .map(Arc::unwrap_or_clone)
         .map_err(spanned)
+}
+
+/// Rules compiled together: each takes a register.
+const AT_ONCE: usize = 64;
+
+/// Rules that the entry point never asks must be right, too: OPA refuses them, and another policy may ask them.
+fn check_all_rules(policy: &CompiledPolicy, rules: &[String]) -> Result<(), AdmissionError> {
+    rules.chunks(AT_ONCE).try_for_each(|rules| {
+        let entrypoints: Vec<&str> = rules.iter().map(String::as_str).collect();
+        let bytecode = compile_for_machine(policy, &entrypoints)?;
+        verify::check_recursion(&bytecode, &segment::all(&bytecode)?)
+    })
 }
 
 fn spanned(error: SpannedCompilerError) -> AdmissionError {

@@ -30,11 +30,6 @@ fn check_instruction(
 ) -> Result<(), Refusal> {
     match *instruction {
         Instruction::Guard { .. } | Instruction::AssertEq { .. } => check_condition(segment.nest(pc)),
-        Instruction::Add { left, right, .. }
-        | Instruction::Sub { left, right, .. }
-        | Instruction::Mul { left, right, .. }
-        | Instruction::Div { left, right, .. } => check_arithmetic(program, segment, pc, &[left, right]),
-        Instruction::Mod { .. } if !segment.nest(pc).is_empty() => Err(ARITHMETIC),
         Instruction::Move { dest, src } => check_result(program, segment, pc, dest, src),
         Instruction::VirtualDataDocumentLookup { .. } => Err(Refusal::Unsupported {
             construct: "a reference over the rules of a package is",
@@ -59,47 +54,6 @@ fn check_condition(nest: &[Nest]) -> Result<(), Refusal> {
     })
 }
 
-const ARITHMETIC: Refusal = Refusal::Unsupported {
-    construct: "arithmetic in a loop or comprehension, on what may not be a number, is",
-    advice: "put the arithmetic into a function, `f(a, b) := a + b`",
-};
-
-/// In a loop, a type error would end the body instead of the iteration.
-fn check_arithmetic(program: &Program, segment: &Segment, pc: usize, operands: &[Register]) -> Result<(), Refusal> {
-    let safe = segment.nest(pc).is_empty() || operands.iter().all(|operand| is_number(program, segment, *operand, pc));
-    if safe { Ok(()) } else { Err(ARITHMETIC) }
-}
-
-/// Builtins whose result is a number or undefined.
-const NUMERIC: [&str; 11] =
-    ["abs", "bits.and", "bits.negate", "bits.or", "bits.xor", "ceil", "count", "floor", "indexof", "round", "sum"];
-
-/// Whether the register can only hold a number or be undefined.
-fn is_number(program: &Program, segment: &Segment, register: Register, pc: usize) -> bool {
-    use Instruction as I;
-    let Some((writer, instruction)) = segment.writer(program, register, pc) else { return false };
-    let number = |register: Register| is_number(program, segment, register, writer);
-    match instruction {
-        I::Load { literal_idx, .. } => {
-            matches!(program.literals.get(usize::from(literal_idx)), Some(Value::Number(_)))
-        }
-        I::Add { .. } | I::Mul { .. } | I::Div { .. } | I::Mod { .. } | I::HostAwait { .. } => true,
-        I::Sub { left, right, .. } => number(left) && number(right),
-        I::Move { src, .. } => number(src),
-        I::BuiltinCall { params_index } => {
-            let call = program.instruction_data.get_builtin_call_params(params_index);
-            let builtin = call.and_then(|call| program.get_builtin_info(call.builtin_index));
-            builtin.is_some_and(|builtin| NUMERIC.contains(&builtin.name.as_str()))
-        }
-        I::IndexLiteral { container, literal_idx, .. } => {
-            let timestamp = program.literals.get(usize::from(literal_idx)) == Some(&Value::from("timestamp"));
-            let root = segment.writer(program, container, writer);
-            timestamp && matches!(root, Some((_, I::LoadInput { .. })))
-        }
-        _ => false,
-    }
-}
-
 /// A value that a loop sets again replaces the one before, where OPA compares the two.
 fn check_result(program: &Program, segment: &Segment, pc: usize, dest: Register, src: Register) -> Result<(), Refusal> {
     let Some(rule) = program.rule_infos.get(segment.rule) else { return Err(unknown("a rule out of range")) };
@@ -122,7 +76,8 @@ fn check_host_call(program: &Program, segment: &Segment, pc: usize, id: Register
 /// Calls in one another, at most: each takes some KiB of the module's stack, which is 1 MiB.
 const MAX_CALL_DEPTH: usize = 64;
 
-fn check_recursion(program: &Program, segments: &[Segment]) -> Result<(), AdmissionError> {
+/// Refuses rules that depend on themselves, and those that call too deep.
+pub(super) fn check_recursion(program: &Program, segments: &[Segment]) -> Result<(), AdmissionError> {
     let mut calls = CallGraph { program, segments, path: Vec::new(), depths: vec![None; program.rule_infos.len()] };
     for rule in 0..program.rule_infos.len() {
         calls.depth(rule)?;

@@ -1,10 +1,12 @@
 //! Evaluating a policy on an `input` that was written by hand.
 
+use super::super::Policy;
 use super::super::decision::Decision;
 use super::super::error::PolicyEngineError;
+use super::super::functions::sorted;
 use super::super::input::{Input, InputKeys};
 use super::super::uses::Uses;
-use super::super::{Policy, value};
+use super::super::value::{self, Unusable};
 use crate::json;
 use crate::time::Timestamp;
 use regorus::Value;
@@ -23,12 +25,35 @@ pub struct Evaluation {
 }
 
 /// The document cannot be an `input`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the input is nested more than {0} deep")]
-pub struct InputError(usize);
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum InputError {
+    /// It is nested too deeply.
+    #[error("the input is nested more than {0} deep")]
+    TooDeep(usize),
+    /// It has a number that the filter would not give to a policy.
+    #[error("the input has the number `{0}`: only whole numbers of up to 64 bits are supported")]
+    Number(String),
+}
 
 /// Nesting of an input, at most: the claims in it may be as deep as a token's.
 const MAX_DEPTH: usize = json::MAX_DEPTH as usize + 2;
+
+/// A value as JSON, as OPA writes it: sets as arrays, in OPA's order; keys that are no strings as their JSON.
+fn json_of(value: &Value) -> Json {
+    match value {
+        Value::Array(items) => items.iter().map(json_of).collect(),
+        Value::Set(items) => sorted(items.iter()).into_iter().map(json_of).collect(),
+        Value::Object(members) => {
+            let members = members.iter().map(|(key, member)| match key {
+                Value::String(name) => (name.as_ref().to_owned(), json_of(member)),
+                key => (json_of(key).to_string(), json_of(member)),
+            });
+            Json::Object(members.collect())
+        }
+        scalar => serde_json::to_value(scalar).unwrap_or_default(),
+    }
+}
 
 /// The whole `input` of a request, as the filter would make it.
 ///
@@ -46,7 +71,10 @@ pub fn document(input: &Input<'_>, now: Timestamp) -> Result<Map<String, Json>, 
 
 /// An object as the machine's value.
 pub(super) fn input(members: &Map<String, Json>) -> Result<Value, InputError> {
-    value::from_object(members, MAX_DEPTH).map_err(|_| InputError(MAX_DEPTH))
+    value::from_object(members, MAX_DEPTH).map_err(|problem| match problem {
+        Unusable::TooDeep => InputError::TooDeep(MAX_DEPTH),
+        Unusable::NotWhole(number) => InputError::Number(number),
+    })
 }
 
 impl Policy {
@@ -54,22 +82,35 @@ impl Policy {
     /// that the policy uses.
     ///
     /// # Errors
-    /// The document is nested too deeply.
+    /// The document is nested too deeply, or has a number that is not whole.
     pub fn evaluate_document(
         &mut self,
         document: &Map<String, Json>,
         now: Timestamp,
     ) -> Result<Evaluation, InputError> {
-        let input = input(document)?;
+        let mut evaluation = self.evaluate_document_uncounted(document, now)?;
+        if !matches!(evaluation.decision, Err(PolicyEngineError::BudgetExhausted(_))) {
+            evaluation.instructions = Some(self.count(&input(document)?, now));
+        }
+        Ok(evaluation)
+    }
+
+    /// The same without the instructions, which take many evaluations to find out.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn evaluate_document_uncounted(
+        &mut self,
+        document: &Map<String, Json>,
+        now: Timestamp,
+    ) -> Result<Evaluation, InputError> {
         let budget = self.max_instructions;
-        let result = self.run(&input, now, budget);
-        let exhausted = matches!(&result, Err(error) if is_exhausted(error));
-        let instructions = (!exhausted).then(|| self.count(&input, now));
+        let result = self.run(&input(document)?, now, budget);
         let value = result.as_ref().ok().filter(|value| **value != Value::Undefined);
         Ok(Evaluation {
-            value: value.and_then(|value| serde_json::to_value(value).ok()),
+            value: value.map(json_of),
             decision: result.map_err(PolicyEngineError::from).and_then(|value| self.rules.read(&value)),
-            instructions,
+            instructions: None,
         })
     }
 

@@ -1,0 +1,108 @@
+//! `glob.match`: `*` for text without delimiters, `**` for any text, `?` for a character that is no delimiter.
+
+use super::{Outcome, Stop, builtin};
+use regorus::Value;
+use regorus::unstable::BuiltinFcn;
+
+pub(super) fn find(name: &str) -> Option<BuiltinFcn> {
+    match name {
+        "glob.match" => Some(builtin!(glob_match, 3)),
+        _ => None,
+    }
+}
+
+/// No delimiters where they are `null`; the dot where they are `[]`.
+fn glob_match(arguments: &[Value]) -> Outcome {
+    let [Value::String(pattern), delimiters, Value::String(text)] = arguments else { return Ok(Value::Undefined) };
+    let delimiters = match delimiters {
+        Value::Null => Vec::new(),
+        Value::Array(delimiters) if delimiters.is_empty() => vec!['.'],
+        Value::Array(delimiters) => match delimiters.iter().map(single).collect::<Option<_>>() {
+            Some(delimiters) => delimiters,
+            None => return Ok(Value::Undefined),
+        },
+        _ => return Ok(Value::Undefined),
+    };
+    let pattern = parse(pattern)?;
+    Ok(Value::from(matches(&pattern, &delimiters, text)))
+}
+
+fn single(delimiter: &Value) -> Option<char> {
+    let Value::String(text) = delimiter else { return None };
+    let mut characters = text.chars();
+    characters.next().filter(|_| characters.next().is_none())
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    Literal(char),
+    /// `?`
+    One,
+    /// `*`
+    Some,
+    /// `**`
+    Any,
+}
+
+/// Characters of a glob: matching takes as many steps for each character of the text.
+const MAX_PATTERN: usize = 256;
+
+/// Whether a glob has only what is supported.
+pub(in crate::policy) fn is_supported(pattern: &str) -> bool {
+    !pattern.contains(['[', ']', '{', '}', '\\', ',']) && pattern.len() <= MAX_PATTERN
+}
+
+fn parse(pattern: &str) -> Result<Vec<Part>, Stop> {
+    if !is_supported(pattern) {
+        return Err(Stop::Glob);
+    }
+    let mut parts = Vec::new();
+    for character in pattern.chars() {
+        match (character, parts.last()) {
+            ('*', Some(Part::Any)) => {}
+            ('*', Some(Part::Some)) => {
+                parts.pop();
+                parts.push(Part::Any);
+            }
+            ('*', _) => parts.push(Part::Some),
+            ('?', _) => parts.push(Part::One),
+            (other, _) => parts.push(Part::Literal(other)),
+        }
+    }
+    Ok(parts)
+}
+
+/// Goes through the text once, with all places of the pattern where it could be: never more steps than the lengths of
+/// both, multiplied.
+fn matches(pattern: &[Part], delimiters: &[char], text: &str) -> bool {
+    let mut places = vec![false; pattern.len().saturating_add(1)];
+    enter(pattern, &mut places, 0);
+    for character in text.chars() {
+        let inside = !delimiters.contains(&character);
+        let mut next = vec![false; places.len()];
+        for (place, part) in pattern.iter().enumerate().filter(|(place, _)| places.get(*place) == Some(&true)) {
+            match part {
+                Part::Literal(literal) if *literal == character => enter(pattern, &mut next, place.saturating_add(1)),
+                Part::One if inside => enter(pattern, &mut next, place.saturating_add(1)),
+                Part::Some if inside => enter(pattern, &mut next, place),
+                Part::Any => enter(pattern, &mut next, place),
+                _ => {}
+            }
+        }
+        places = next;
+    }
+    places.last() == Some(&true)
+}
+
+/// Marks a place, and those behind stars that may match nothing.
+fn enter(pattern: &[Part], places: &mut [bool], place: usize) {
+    for at in place.. {
+        match places.get_mut(at) {
+            Some(reached) => *reached = true,
+            None => return,
+        }
+        if !matches!(pattern.get(at), Some(Part::Some | Part::Any)) {
+            return;
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! `sum`, `product`, `format_int`, `to_number`.
+
+use super::{Outcome, Stop, arithmetic, builtin};
+use regorus::Value;
+use regorus::unstable::BuiltinFcn;
+
+pub(super) fn find(name: &str) -> Option<BuiltinFcn> {
+    Some(match name {
+        "sum" => builtin!(sum, 1),
+        "product" => builtin!(product, 1),
+        "format_int" => builtin!(format_int, 2),
+        "to_number" => builtin!(to_number, 1),
+        _ => return None,
+    })
+}
+
+fn sum(arguments: &[Value]) -> Outcome {
+    fold(arguments, 0, arithmetic::plus)
+}
+
+fn product(arguments: &[Value]) -> Outcome {
+    fold(arguments, 1, arithmetic::mul)
+}
+
+fn fold(arguments: &[Value], first: i64, operation: fn(&[Value]) -> Outcome) -> Outcome {
+    let items: Vec<&Value> = match arguments {
+        [Value::Array(items)] => items.iter().collect(),
+        [Value::Set(items)] => items.iter().collect(),
+        _ => return Ok(Value::Undefined),
+    };
+    items.into_iter().try_fold(Value::from(first), |result, item| operation(&[result, item.clone()]))
+}
+
+/// In base 2, 8, 10 or 16.
+fn format_int(arguments: &[Value]) -> Outcome {
+    let [Value::Number(number), Value::Number(base)] = arguments else { return Ok(Value::Undefined) };
+    let Some(big) = number.as_big() else { return Ok(Value::Undefined) };
+    let base = base.as_i64().and_then(|base| u32::try_from(base).ok());
+    Ok(match base {
+        Some(base @ (2 | 8 | 10 | 16)) => Value::from(big.to_str_radix(base)),
+        _ => Value::Undefined,
+    })
+}
+
+fn to_number(arguments: &[Value]) -> Outcome {
+    match arguments {
+        [Value::Null | Value::Bool(false)] => Ok(Value::from(0)),
+        [Value::Bool(true)] => Ok(Value::from(1)),
+        [number @ Value::Number(_)] => Ok(number.clone()),
+        [Value::String(text)] => parse(text),
+        _ => Ok(Value::Undefined),
+    }
+}
+
+/// Whole numbers as JSON writes them. OPA takes what Go's `ParseFloat` takes, but infinities.
+fn parse(text: &str) -> Outcome {
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    let canonical = digits == "0" || !digits.starts_with(['0', '+']);
+    match (text.parse::<i64>(), text.parse::<f64>()) {
+        (Ok(number), _) if canonical && text != "-0" => Ok(Value::from(number)),
+        (_, Ok(_)) if text.contains(|character: char| character.is_ascii_digit()) => Err(Stop::NotWhole),
+        _ if digits.trim_start_matches('+').to_ascii_lowercase().starts_with("0x") => Err(Stop::NotWhole),
+        _ => Ok(Value::Undefined),
+    }
+}

@@ -1,0 +1,45 @@
+//! Operators as calls of functions, as in OPA.
+//!
+//! A type error in `x + 1` is undefined there as in any builtin; the machine's instruction would end the whole body. And
+//! the machine orders sets before objects.
+
+use super::super::error::Refusal;
+use regorus::rvm::Instruction;
+use regorus::rvm::instructions::BuiltinCallParams;
+use regorus::rvm::program::{BuiltinInfo, Program};
+
+/// Arithmetic and comparisons by order become calls; `==` and `!=` stay.
+pub(super) fn replace(program: &mut Program) -> Result<(), Refusal> {
+    let mut instructions = std::mem::take(&mut program.instructions);
+    for instruction in &mut instructions {
+        let (name, dest, left, right) = match *instruction {
+            Instruction::Add { dest, left, right } => ("plus", dest, left, right),
+            Instruction::Sub { dest, left, right } => ("minus", dest, left, right),
+            Instruction::Mul { dest, left, right } => ("mul", dest, left, right),
+            Instruction::Div { dest, left, right } => ("div", dest, left, right),
+            Instruction::Mod { dest, left, right } => ("rem", dest, left, right),
+            Instruction::Lt { dest, left, right } => ("lt", dest, left, right),
+            Instruction::Le { dest, left, right } => ("lte", dest, left, right),
+            Instruction::Gt { dest, left, right } => ("gt", dest, left, right),
+            Instruction::Ge { dest, left, right } => ("gte", dest, left, right),
+            _ => continue,
+        };
+        let args = [left, right, 0, 0, 0, 0, 0, 0];
+        let call = BuiltinCallParams { dest, builtin_index: index_of(program, name, 2)?, num_args: 2, args };
+        let params_index = program.instruction_data.add_builtin_call_params(call);
+        *instruction = Instruction::BuiltinCall { params_index };
+    }
+    program.instructions = instructions;
+    Ok(())
+}
+
+/// The function's place in the program's table.
+pub(in crate::policy) fn index_of(program: &mut Program, name: &str, num_args: u16) -> Result<u16, Refusal> {
+    let table = &mut program.builtin_info_table;
+    let known = table.iter().position(|info| info.name == name);
+    let index = known.unwrap_or_else(|| {
+        table.push(BuiltinInfo { name: name.to_owned(), num_args });
+        table.len().saturating_sub(1)
+    });
+    u16::try_from(index).map_err(|_| Refusal::Compile("too many builtin functions".to_owned()))
+}
