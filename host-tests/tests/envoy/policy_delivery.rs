@@ -2,7 +2,7 @@
 //! admission refuses changes nothing.
 
 use crate::support::{Failure, Outcome, Own, SOON, USERS, gateway, start, until};
-use scbte_host_tests::fixture::{Error, Listener, Load, Request, Stack, eventually};
+use scbte_host_tests::fixture::{Error, Listener, Load, Ports, Request, Stack, StackBuilder, eventually};
 use serde_json::{Value, json};
 use std::fs;
 use std::path::Path;
@@ -16,11 +16,16 @@ fn policy(context: &str) -> String {
 }
 
 /// A stack whose policy is a folder that the companion watches.
-async fn watched(folder: &Path) -> Result<Own, Failure> {
-    let arguments = ["--policy".to_owned(), folder.display().to_string()];
-    start(move |builder| {
-        builder.companion_with(&[arguments[0].as_str(), arguments[1].as_str()]).edit(|config| {
-            config.edit_filter(Listener::Data, |filter| filter["policy"] = json!({"source": "companion"}))
+async fn watched(folder: &Path, build: impl FnOnce(StackBuilder) -> StackBuilder) -> Result<Own, Failure> {
+    let folder = folder.display().to_string();
+    start(|builder| {
+        build(builder).companion_with(&["--policy", &folder]).edit(|config| {
+            config.edit_filter(Listener::Data, |filter| {
+                filter["policy"] = json!({"source": "companion"});
+                if let Some(pull) = filter["trust"].get_mut("pull") {
+                    pull["interval"] = json!("1s");
+                }
+            })
         })
     })
     .await
@@ -37,12 +42,17 @@ fn call(stack: &Stack, context: &str) -> Result<Request, Error> {
     Ok(Request::get(USERS).bearer(&gateway(stack)?.good_token(context)))
 }
 
-/// Waits until every worker runs what the status says; each of a few calls meets another one.
-async fn everywhere(stack: &Stack, context: &str, status: u16) -> Outcome {
+/// Waits until every worker runs the companion's policy, and that answers so.
+async fn everywhere(stack: &Stack, context: &str, expected: u16) -> Outcome {
     let call = call(stack, context)?;
-    for _ in 0..8 {
-        until(stack, "the new policy on every worker", &call, |response| response.status == status).await?;
-    }
+    eventually("the policy on every worker", SOON, async || {
+        let newest = readiness(stack).await?["policy"]["digest"].as_str().map(str::to_owned);
+        let status = stack.control().status().await?;
+        let everywhere = newest.is_some() && status.roots.iter().all(|root| root.policy == newest);
+        let found = stack.send(&call).await?.status;
+        Ok(if everywhere && found == expected { Ok(()) } else { Err(format!("{found}; {newest:?}; {status:?}")) })
+    })
+    .await?;
     Ok(())
 }
 
@@ -54,7 +64,7 @@ async fn readiness(stack: &Stack) -> Result<Value, Error> {
 async fn a_policy_changes_without_a_restart_and_without_a_lost_call() -> Outcome {
     let folder = tempfile::tempdir()?;
     write(folder.path(), &policy("read:reports"))?;
-    let stack = watched(folder.path()).await?;
+    let stack = watched(folder.path(), |builder| builder).await?;
     everywhere(&stack, "read:reports", 200).await?;
     let load = Load::start(stack.ports, 100).await?;
 
@@ -92,5 +102,27 @@ async fn until_a_policy_is_there_nothing_passes() -> Outcome {
     .await?;
     let refused = stack.send(&call(&stack, "read:users")?).await?;
     assert_eq!((refused.status, refused.member("error").as_deref()), (503, Some("policy_unavailable")));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_policy_is_pulled_as_trust_bundles_are() -> Outcome {
+    let folder = tempfile::tempdir()?;
+    write(folder.path(), &policy("read:reports"))?;
+    let ports = Ports::free();
+    let companion = format!("127.0.0.1:{}", ports.admin);
+    let pull = ["--pull-cluster", "scbte_companion", "--companion", &companion, "--no-control"];
+    let mut stack =
+        watched(folder.path(), |builder| builder.ports(ports).without_push().render_with(&pull).without_envoy())
+            .await?;
+    stack.start_envoy().await?;
+    let (reports, invoices) = (call(&stack, "read:reports")?, call(&stack, "read:invoices")?);
+    until(&stack, "the first policy", &reports, |response| response.status == 200).await?;
+
+    write(folder.path(), &policy("read:invoices"))?;
+    until(&stack, "the new policy", &invoices, |response| response.status == 200).await?;
+    until(&stack, "the old one to be gone", &reports, |response| response.status == 403).await?;
+    let metrics = stack.envoy()?.prometheus().await?;
+    assert!(metrics.contains(r#"scbte_policy_pulls_total{result="ok"}"#), "pulls are not counted");
     Ok(())
 }
