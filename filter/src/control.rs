@@ -3,7 +3,7 @@
 //! Nothing here is trusted for where it came from: an envelope counts by its signature only.
 
 use crate::host;
-use crate::policy;
+use crate::policy::{self, Admission};
 use crate::service::BUNDLES;
 use crate::status;
 use crate::store::{Refused, Store};
@@ -12,8 +12,8 @@ use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::{Action, BufferType, Bytes};
 use scbte_core::bundle::BundleSet;
 use scbte_core::config::ControlConfig;
-use scbte_core::envelope::{Envelope, PolicyPayload};
-use scbte_core::policy::{AdmissionError, Limits, Policy};
+use scbte_core::envelope::{Order, PolicyPayload};
+use scbte_core::policy::Limits;
 use scbte_core::signature::SignatureVerifier;
 use scbte_core::time::Timestamp;
 use serde_json::{Value, json};
@@ -26,7 +26,7 @@ pub(crate) struct ControlPlane {
     signatures: &'static dyn SignatureVerifier,
     bundles: Store<BundleSet>,
     policies: Store<PolicyPayload>,
-    policy_error: Option<String>,
+    admission: Admission,
 }
 
 /// An answer: status and JSON body.
@@ -38,7 +38,8 @@ impl ControlPlane {
         let mut plane = Self {
             bundles: Store::new(BUNDLES, config.trust.clone(), signatures),
             policies: Store::new(policy::KIND, config.policy_trust.clone(), signatures),
-            policy_error: None,
+            // The data roots have limits of their own on data: what fits into a body may fit there.
+            admission: Admission::new(Limits { max_data_bytes: config.max_body, ..Limits::default() }),
             config,
             signatures,
         };
@@ -49,12 +50,14 @@ impl ControlPlane {
     /// Looks for what other listeners or VMs took.
     pub(crate) fn look(&mut self, now: Timestamp) {
         self.bundles.look(now);
-        self.policies.look(now);
+        if self.policies.look(now) {
+            self.admission.forget();
+        }
     }
 
     fn status(&mut self, now: Timestamp) -> Answer {
         self.look(now);
-        let error = self.policy_error.as_deref();
+        let error = self.admission.error();
         let (target, verifier) = (self.config.trust.target.as_str(), self.signatures.name());
         (200, status::status(&self.bundles, &self.policies, error, target, verifier, now))
     }
@@ -62,10 +65,7 @@ impl ControlPlane {
     fn put(&mut self, resource: Resource, envelope: &[u8], now: Timestamp) -> Answer {
         let taken = match resource {
             Resource::Bundle => self.bundles.offer(envelope, now),
-            Resource::Policy => match self.refuse_policy(envelope, now) {
-                Some(answer) => return answer,
-                None => self.policies.offer(envelope, now),
-            },
+            Resource::Policy => self.put_policy(envelope, now),
         };
         match taken {
             Ok((seq, revision)) => (200, json!({"seq": seq, "revision": revision})),
@@ -73,25 +73,18 @@ impl ControlPlane {
         }
     }
 
-    /// A policy must be admitted before it replaces one that runs.
-    fn refuse_policy(&mut self, envelope: &[u8], now: Timestamp) -> Option<Answer> {
-        let text = std::str::from_utf8(envelope).unwrap_or_default();
-        let opened = Envelope::<PolicyPayload>::open(text, &self.config.policy_trust, self.signatures, now);
-        let refused = match opened.map(|envelope| self.admit(&envelope.payload)) {
-            Err(envelope) => {
-                let refused = Refused::Envelope(envelope);
-                return Some(error(refused.status(), refused.code(), &refused));
-            }
-            Ok(admitted) => admitted.err(),
-        };
-        self.policy_error = refused.as_ref().map(ToString::to_string);
-        refused.map(|admission| error(422, "policy_refused", &admission))
-    }
-
-    /// What the data roots will do, but for their own limits on data: what fits into a body may fit there.
-    fn admit(&self, PolicyPayload { policy, shadow, .. }: &PolicyPayload) -> Result<(), AdmissionError> {
-        let limits = Limits { max_data_bytes: self.config.max_body, ..Limits::default() };
-        std::iter::once(policy).chain(shadow).try_for_each(|policy| Policy::admit(&policy.source, &limits).map(drop))
+    /// A policy must be admitted before it replaces one that runs. That takes time on a thread that serves traffic, so
+    /// only what is new is compiled.
+    fn put_policy(&mut self, text: &[u8], now: Timestamp) -> Result<(u64, String), Refused> {
+        let envelope = self.policies.open(text, now)?;
+        self.look(now);
+        let known = self.policies.current().is_some_and(|current| current.revision() == envelope.revision());
+        if !known && self.policies.order(&envelope, text, now) == Order::Newer {
+            self.admission.check(&envelope)?;
+        }
+        let taken = self.policies.take(envelope, text, now)?;
+        self.admission.forget();
+        Ok(taken)
     }
 }
 

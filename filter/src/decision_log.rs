@@ -1,7 +1,8 @@
 //! The decision log: a line of JSON for each denial and for sampled allows, at most ten a second and VM, then a count.
-//! A denial is the attacker's to make. The token never gets here.
+//! A denial is the attacker's to make, so what nobody signed cannot use up the lines of those who are known. The token
+//! never gets here.
 //!
-//! Each logged decision has an ID, which a refused caller is told too: with it one finds the line.
+//! Each decision has an ID, which a refused caller is told too: with it one finds the line, if there was room for it.
 
 use crate::host;
 use crate::metrics::Outcome;
@@ -14,6 +15,11 @@ use serde_json::{Map, Value, json};
 
 /// Lines a second and VM.
 const MAX_PER_SECOND: u32 = 10;
+
+/// Lines of [`MAX_PER_SECOND`] for refusals of callers who proved nothing.
+const MAX_UNPROVEN: u32 = 4;
+/// Lines of [`MAX_PER_SECOND`] for allows.
+const MAX_ALLOWS: u32 = 3;
 
 /// Characters of a text that a client wrote.
 const MAX_TEXT: usize = 256;
@@ -42,14 +48,41 @@ pub(crate) struct DecisionLog {
     sample_allows: u64,
     allows: u64,
     second: u64,
-    written: u32,
+    written: Written,
     suppressed: u64,
+}
+
+/// Lines that this second has seen.
+#[derive(Default)]
+struct Written {
+    all: u32,
+    unproven: u32,
+    allows: u32,
+}
+
+impl Written {
+    /// Whether there is room for one more; then it counts.
+    fn has_room(&mut self, verdict: &Verdict) -> bool {
+        let (share, most) = match verdict {
+            Verdict::Deny(Denial { caller: None, .. }) => (Some(&mut self.unproven), MAX_UNPROVEN),
+            Verdict::Allow(_) | Verdict::Bypass => (Some(&mut self.allows), MAX_ALLOWS),
+            Verdict::Deny(_) => (None, MAX_PER_SECOND),
+        };
+        let mut unused = 0;
+        let share = share.unwrap_or(&mut unused);
+        let room = self.all < MAX_PER_SECOND && *share < most;
+        if room {
+            *share = share.saturating_add(1);
+            self.all = self.all.saturating_add(1);
+        }
+        room
+    }
 }
 
 impl DecisionLog {
     /// A log whose IDs begin with what no other VM has.
     pub(crate) fn new(prefix: String, sample_allows: u64) -> Self {
-        Self { prefix, count: 0, sample_allows, allows: 0, second: 0, written: 0, suppressed: 0 }
+        Self { prefix, count: 0, sample_allows, allows: 0, second: 0, written: Written::default(), suppressed: 0 }
     }
 
     /// Whether this decision is one to tell; counts allows.
@@ -72,14 +105,14 @@ impl DecisionLog {
         let id = format!("{}-{:x}", self.prefix, self.count);
         if self.second != now.secs() {
             self.second = now.secs();
-            self.written = 0;
+            self.written = Written::default();
             self.tell_suppressed();
         }
-        if self.written >= MAX_PER_SECOND {
-            self.suppressed = self.suppressed.saturating_add(1);
+        if self.written.has_room(decision.verdict) {
+            let line = Value::Object(line(&id, decision, now)).to_string();
+            host::log(LogLevel::Info, &format!("decision {}", ascii(&line)));
         } else {
-            self.written = self.written.saturating_add(1);
-            host::log(LogLevel::Info, &format!("decision {}", Value::Object(line(&id, decision, now))));
+            self.suppressed = self.suppressed.saturating_add(1);
         }
         id
     }
@@ -105,7 +138,7 @@ fn line(id: &str, decision: &Decision<'_>, now: Timestamp) -> Map<String, Value>
         ("ctx", claims.map(|claims| claims.ctx.as_str()).into()),
         ("method", cut(decision.method).into()),
         ("path", cut(decision.path).into()),
-        ("policy_revision", decision.policy.revision.into()),
+        ("policy_revision", decision.policy.revision.map(cut).into()),
         ("policy_digest", decision.policy.digest.into()),
         ("shadow", decision.disagreement.map_or(Value::Null, shadow)),
     ];
@@ -129,6 +162,22 @@ fn detail(verdict: &Verdict) -> Option<&str> {
         Verdict::Deny(Denial { explanation, detail, .. }) => explanation.as_deref().or(detail.as_deref()),
         Verdict::Allow(_) | Verdict::Bypass => None,
     }
+}
+
+/// JSON in ASCII alone: the log escapes everything else in a way that JSON does not know. In JSON, such characters stand
+/// in strings only.
+fn ascii(json: &str) -> String {
+    let mut ascii = String::with_capacity(json.len());
+    for character in json.chars() {
+        match character {
+            ' '..='~' => ascii.push(character),
+            other => {
+                let mut units = [0; 2];
+                ascii.extend(other.encode_utf16(&mut units).iter().map(|unit| format!("\\u{unit:04x}")));
+            }
+        }
+    }
+    ascii
 }
 
 /// What a client wrote, cut, so that a line stays one that people can read.

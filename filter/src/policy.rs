@@ -8,8 +8,8 @@ use crate::store::{Refused, Store};
 use proxy_wasm::types::LogLevel;
 use scbte_core::bundle::Revision;
 use scbte_core::config::{DataConfig, PolicyConfig};
-use scbte_core::envelope::{AuthoredPolicy, Envelope, PolicyPayload};
-use scbte_core::policy::{AdmissionError, Decision, Input, Limits, Member, Policy, PolicyEngineError};
+use scbte_core::envelope::{AuthoredPolicy, Envelope, Order, PolicyPayload};
+use scbte_core::policy::{AdmissionError, Decision, Input, Limits, Member, Policy, PolicyEngineError, PolicySource};
 use scbte_core::signature::SignatureVerifier;
 use scbte_core::time::Timestamp;
 use std::time::Duration;
@@ -60,99 +60,145 @@ pub(crate) struct Disagreement {
     pub(crate) detail: String,
 }
 
-/// Policies that were admitted together.
+/// Policies that run together.
 struct Running {
     policy: Policy,
     shadow: Option<Policy>,
-    revision: Option<String>,
+    /// What its author calls it.
+    name: Option<String>,
+    /// Of the envelope that it came in.
+    revision: Option<Revision>,
+    /// Why there is no policy to watch, though one was given.
+    trouble: Option<String>,
 }
 
 impl Running {
-    fn admit(
-        policy: &AuthoredPolicy,
-        shadow: Option<&AuthoredPolicy>,
-        limits: &Limits,
-    ) -> Result<Self, AdmissionError> {
-        Ok(Self {
-            policy: Policy::admit(&policy.source, limits)?,
-            shadow: shadow.map(|shadow| Policy::admit(&shadow.source, limits)).transpose()?,
-            revision: policy.revision.clone(),
-        })
+    fn admit(policy: &AuthoredPolicy, revision: Option<Revision>, limits: &Limits) -> Result<Self, AdmissionError> {
+        let name = policy.revision.clone();
+        Ok(Self { policy: Policy::admit(&policy.source, limits)?, shadow: None, name, revision, trouble: None })
+    }
+
+    fn watch(&mut self, shadow: &AuthoredPolicy, limits: &Limits) -> Result<(), AdmissionError> {
+        self.shadow = Some(Policy::admit(&shadow.source, limits)?);
+        Ok(())
     }
 
     fn version(&self) -> PolicyVersion<'_> {
-        PolicyVersion { revision: self.revision.as_deref(), digest: Some(self.policy.digest()) }
+        PolicyVersion { revision: self.name.as_deref(), digest: Some(self.policy.digest()) }
     }
 }
 
-/// A decision, and what the policy to watch says to it.
-pub(crate) struct Evaluated {
-    /// What counts.
-    pub(crate) decision: Result<Decision, PolicyEngineError>,
-    /// How the policy to watch compares, where there is one.
-    pub(crate) shadow: Option<Result<ShadowResult, Disagreement>>,
+/// Admits policies from envelopes; what it refused last, it does not compile again.
+#[derive(Debug)]
+pub(crate) struct Admission {
+    limits: Limits,
+    refused: Option<(Revision, String)>,
+    count: u64,
+}
+
+impl Admission {
+    /// One with the limits of a configuration.
+    pub(crate) const fn new(limits: Limits) -> Self {
+        Self { limits, refused: None, count: 0 }
+    }
+
+    /// Whether an envelope's policy may run.
+    pub(crate) fn check(&mut self, envelope: &Envelope<PolicyPayload>) -> Result<(), Refused> {
+        self.admit(envelope).map(drop)
+    }
+
+    fn admit(&mut self, envelope: &Envelope<PolicyPayload>) -> Result<Running, Refused> {
+        let revision = envelope.revision();
+        if let Some((_, why)) = self.refused.as_ref().filter(|(refused, _)| *refused == revision) {
+            return Err(Refused::Policy(why.clone()));
+        }
+        let PolicyPayload { policy, shadow, .. } = &envelope.payload;
+        let mut running =
+            Running::admit(policy, Some(revision), &self.limits).map_err(|error| self.refuse(revision, &error))?;
+        // One to watch decides nothing, and so it keeps nothing out either.
+        if let Some(Err(error)) = shadow.as_ref().map(|shadow| running.watch(shadow, &self.limits)) {
+            host::log(LogLevel::Error, &format!("the policy to watch is refused: {error}"));
+            running.trouble = Some(format!("the policy to watch: {error}"));
+        }
+        self.forget();
+        Ok(running)
+    }
+
+    fn refuse(&mut self, revision: Revision, error: &AdmissionError) -> Refused {
+        host::log(LogLevel::Error, &format!("policy not taken, the running one stays: {error}"));
+        self.count = self.count.saturating_add(1);
+        self.refused = Some((revision, error.to_string()));
+        Refused::Policy(error.to_string())
+    }
+
+    /// Another policy is the newest now.
+    pub(crate) fn forget(&mut self) {
+        self.refused = None;
+    }
+
+    /// Why the newest policy was refused.
+    pub(crate) fn error(&self) -> Option<&str> {
+        self.refused.as_ref().map(|(_, why)| why.as_str())
+    }
 }
 
 /// The policy in force and where the next one comes from.
 pub(crate) struct PolicySlot {
     running: Option<Running>,
-    limits: Limits,
     envelopes: Option<Store<PolicyPayload>>,
-    /// Why the newest policy from the companion does not run.
-    error: Option<String>,
-    rejected: u64,
+    admission: Admission,
 }
 
 impl PolicySlot {
     /// Admits the configured policy, or waits for one from the companion.
     pub(crate) fn new(config: &DataConfig, signatures: &'static dyn SignatureVerifier) -> Result<Self, AdmissionError> {
         let PolicyConfig { inline, shadow, envelopes, limits, .. } = &config.policy;
-        let authored = |source: &Option<_>| source.clone().map(|source| AuthoredPolicy { source, revision: None });
-        let (policy, shadow) = (authored(inline), authored(shadow));
-        let running = policy.map(|policy| Running::admit(&policy, shadow.as_ref(), limits)).transpose()?;
+        let authored = |source: &PolicySource| AuthoredPolicy { source: source.clone(), revision: None };
+        let mut running = inline.as_ref().map(|policy| Running::admit(&authored(policy), None, limits)).transpose()?;
+        if let (Some(running), Some(shadow)) = (&mut running, shadow) {
+            running.watch(&authored(shadow), limits)?;
+        }
         let envelopes = running.is_none().then(|| Store::new(KIND, envelopes.clone(), signatures));
-        Ok(Self { running, limits: limits.clone(), envelopes, error: None, rejected: 0 })
+        Ok(Self { running, envelopes, admission: Admission::new(limits.clone()) })
     }
 
-    /// Takes a newer policy from shared data, if there is one that admission accepts.
+    /// Runs the newest policy in shared data, if admission accepts it.
     pub(crate) fn look(&mut self, now: Timestamp) {
         let Some(store) = &mut self.envelopes else { return };
-        let known = store.current().map(Envelope::revision);
-        if !store.look(now) {
-            return;
+        let news = store.look(now);
+        let Some(envelope) = store.current() else { return };
+        if is_running(self.running.as_ref(), envelope) {
+            if news {
+                self.admission.forget();
+            }
+        } else if let Ok(running) = self.admission.admit(envelope) {
+            self.install(running);
         }
-        self.adopt(known);
     }
 
-    /// Takes a policy that was fetched.
+    /// Takes a policy that was fetched. One that may not run never gets into shared data, where the one that runs must
+    /// be found by VMs that start anew.
     pub(crate) fn offer(&mut self, text: &[u8], now: Timestamp) -> Result<(), Refused> {
+        self.look(now);
         let Some(store) = &mut self.envelopes else { return Ok(()) };
-        let known = store.current().map(Envelope::revision);
-        store.offer(text, now)?;
-        self.adopt(known);
+        let envelope = store.open(text, now)?;
+        let next = match store.order(&envelope, text, now) {
+            Order::Newer if !is_running(self.running.as_ref(), &envelope) => Some(self.admission.admit(&envelope)?),
+            _ => None,
+        };
+        store.take(envelope, text, now)?;
+        match next {
+            Some(running) => self.install(running),
+            None => self.admission.forget(),
+        }
         Ok(())
     }
 
-    /// Runs what the newest envelope holds, unless that is what was there before.
-    fn adopt(&mut self, known: Option<Revision>) {
-        let Some(envelope) = self.envelopes.as_ref().and_then(Store::current) else { return };
-        if known == Some(envelope.revision()) {
-            return;
-        }
-        let PolicyPayload { policy, shadow, .. } = &envelope.payload;
-        match Running::admit(policy, shadow.as_ref(), &self.limits) {
-            Ok(running) => {
-                let PolicyVersion { revision, digest } = running.version();
-                let (revision, digest) = (revision.unwrap_or("none"), digest.unwrap_or_default());
-                host::log(LogLevel::Info, &format!("new policy in force: revision {revision}, digest {digest}"));
-                (self.running, self.error) = (Some(running), None);
-            }
-            Err(error) => {
-                host::log(LogLevel::Error, &format!("policy not taken, the running one stays: {error}"));
-                self.error = Some(error.to_string());
-                self.rejected = self.rejected.saturating_add(1);
-            }
-        }
+    fn install(&mut self, running: Running) {
+        let PolicyVersion { revision, digest } = running.version();
+        let (revision, digest) = (revision.unwrap_or("none"), digest.unwrap_or_default());
+        host::log(LogLevel::Info, &format!("new policy in force: revision {revision}, digest {digest}"));
+        self.running = Some(running);
     }
 
     /// Whether there is a policy to decide with that is not too old.
@@ -170,11 +216,23 @@ impl PolicySlot {
     }
 
     /// Decides; nothing, when there is no policy. Whether it may be used, [`Self::is_usable`] says.
-    pub(crate) fn evaluate(&mut self, input: &Input<'_>, now: Timestamp) -> Option<Evaluated> {
-        let running = self.running.as_mut()?;
-        let decision = running.policy.evaluate(input, now);
-        let shadow = running.shadow.as_mut().map(|shadow| compare(&decision, shadow.evaluate(input, now)));
-        Some(Evaluated { decision, shadow })
+    pub(crate) fn evaluate(
+        &mut self,
+        input: &Input<'_>,
+        now: Timestamp,
+    ) -> Option<Result<Decision, PolicyEngineError>> {
+        self.running.as_mut().map(|running| running.policy.evaluate(input, now))
+    }
+
+    /// What the policy to watch says to a decision, where there is one.
+    pub(crate) fn watch(
+        &mut self,
+        input: &Input<'_>,
+        decision: &Result<Decision, PolicyEngineError>,
+        now: Timestamp,
+    ) -> Option<Result<ShadowResult, Disagreement>> {
+        let shadow = self.running.as_mut().and_then(|running| running.shadow.as_mut())?;
+        Some(compare(decision, shadow.evaluate(input, now)))
     }
 
     /// Where policies come from, as in the configuration.
@@ -187,9 +245,10 @@ impl PolicySlot {
         self.running.as_ref().map(Running::version).unwrap_or_default()
     }
 
-    /// Why the newest policy from the companion does not run.
+    /// Why the newest policy from the companion does not run, or the one to watch.
     pub(crate) fn error(&self) -> Option<&str> {
-        self.error.as_deref()
+        let trouble = self.running.as_ref().and_then(|running| running.trouble.as_deref());
+        self.admission.error().or(trouble)
     }
 
     /// How often shared data held something unverifiable or older.
@@ -199,8 +258,12 @@ impl PolicySlot {
 
     /// How many policies from the companion were refused.
     pub(crate) const fn rejected(&self) -> u64 {
-        self.rejected
+        self.admission.count
     }
+}
+
+fn is_running(running: Option<&Running>, envelope: &Envelope<PolicyPayload>) -> bool {
+    running.is_some_and(|running| running.revision == Some(envelope.revision()))
 }
 
 fn compare(

@@ -10,6 +10,7 @@ use crate::host_verifier;
 use crate::pull::{Fetched, Need, Puller};
 use crate::roots::{self, RootReport};
 use crate::service::Service;
+use crate::store::Refused;
 use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::{Action, BufferType, ContextType, LogLevel};
@@ -21,8 +22,8 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
-/// Where the companion's admin API has the policy envelope.
-const POLICY_PATH: &str = "/v1/policy";
+/// Characters of a text that are told of in the list of roots.
+const MAX_REPORTED: usize = 200;
 /// How often it looks at shared data.
 const TICK: Duration = Duration::from_secs(1);
 
@@ -69,13 +70,13 @@ pub(crate) struct Root {
 }
 
 /// Why a configuration is refused.
-enum Refused {
+enum Unusable {
     Config(ConfigError),
     Policy(AdmissionError),
     NoRandomness,
 }
 
-impl std::fmt::Display for Refused {
+impl std::fmt::Display for Unusable {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Config(error) => error.fmt(formatter),
@@ -86,18 +87,18 @@ impl std::fmt::Display for Refused {
 }
 
 impl Role {
-    fn configure(text: &[u8]) -> Result<Self, Refused> {
+    fn configure(text: &[u8]) -> Result<Self, Unusable> {
         let signatures = host_verifier::choose();
-        match Config::parse(text, &host::node_metadata).map_err(Refused::Config)? {
+        match Config::parse(text, &host::node_metadata).map_err(Unusable::Config)? {
             Config::Control(config) => {
                 Ok(Self::Control(Rc::new(RefCell::new(ControlPlane::new(config, signatures, host::now())))))
             }
             Config::Data(config) => {
-                let random = || host::random().ok_or(Refused::NoRandomness);
+                let random = || host::random().ok_or(Unusable::NoRandomness);
                 let nonce: String = random()?.iter().map(|byte| format!("{byte:02x}")).collect();
                 let (bundles, policies) = pullers(&config, &nonce);
                 let service = Service::new(*config, &nonce, signatures, CacheSecret::new(random()?), host::now());
-                let service = Rc::new(RefCell::new(service.map_err(Refused::Policy)?));
+                let service = Rc::new(RefCell::new(service.map_err(Unusable::Policy)?));
                 Ok(Self::Data(Box::new(DataRole { service, bundles, policies, nonce })))
             }
         }
@@ -109,8 +110,15 @@ fn pullers(config: &DataConfig, nonce: &str) -> (Option<Puller>, Option<Puller>)
     let target = &config.trust.envelopes.target;
     let pull = config.trust.pull.as_ref();
     let puller = |path: &str| pull.map(|pull| Puller::new(pull.clone(), path, target, nonce.to_owned()));
-    let policies = if config.policy.inline.is_none() { puller(POLICY_PATH) } else { None };
+    let from_companion = pull.filter(|_| config.policy.inline.is_none());
+    let policies = from_companion.and_then(|pull| puller(&beside(&pull.path)));
     (pull.and_then(|pull| puller(&pull.path)), policies)
+}
+
+/// Policy envelopes lie beside bundle envelopes: `/v1/bundle` → `/v1/policy`.
+fn beside(bundle: &str) -> String {
+    let folder = bundle.rsplit_once('/').map_or("", |(folder, _)| folder);
+    format!("{folder}/policy")
 }
 
 impl DataRole {
@@ -135,8 +143,8 @@ impl DataRole {
             seq: bundle.map(|envelope| envelope.seq),
             revision: bundle.map(|envelope| envelope.revision().to_string()),
             policy: service.policy.version().digest.map(str::to_owned),
-            policy_revision: service.policy.version().revision.map(str::to_owned),
-            policy_error: service.policy.error().map(str::to_owned),
+            policy_revision: service.policy.version().revision.map(short),
+            policy_error: service.policy.error().map(short),
             policy_source: service.policy.source().to_owned(),
             mode: service.config.mode.label().to_owned(),
             time: now.secs(),
@@ -171,12 +179,21 @@ fn take(what: Pulled, fetched: Fetched, puller: &mut Puller, service: &mut Servi
             puller.taken();
             "ok"
         }
+        // Said when it was compiled; the same is not fetched again.
+        Err(Refused::Policy(_)) => {
+            puller.taken();
+            "refused"
+        }
         Err(refused) => {
             let what = what.label();
             host::log(LogLevel::Warn, &format!("the {what} envelope that was fetched is refused: {refused}"));
             "refused"
         }
     }
+}
+
+fn short(text: &str) -> String {
+    text.chars().take(MAX_REPORTED).collect()
 }
 
 fn need(service: &mut Service, now: Timestamp) -> Need {

@@ -13,7 +13,7 @@ const FORGET_AFTER: Duration = Duration::from_secs(5);
 /// Roots listed, at most.
 const MAX_ROOTS: usize = 128;
 /// Longest list that is read.
-const MAX_BYTES: usize = 64 * 1024;
+const MAX_BYTES: usize = 128 * 1024;
 /// Other VMs write the same value.
 const WRITE_ATTEMPTS: usize = 3;
 

@@ -188,6 +188,9 @@ impl Service {
         let (max_age, skew) = (self.config.trust.max_age, self.config.token.clock_skew);
         let unavailable = || Denial::new(Reason::PolicyUnavailable).because("no policy, or its envelope is too old");
         if !self.policy.is_usable(max_age, skew, now) {
+            self.policy.look(now);
+        }
+        if !self.policy.is_usable(max_age, skew, now) {
             return Err(unavailable().of(caller));
         }
         let started = host::now();
@@ -209,13 +212,13 @@ impl Service {
             source_address: source.address.as_deref(),
             peer_spiffe_id: source.peer.as_deref(),
         };
-        let Some(evaluated) = self.policy.evaluate(&input, now) else { return Err(unavailable().of(caller)) };
+        let Some(decision) = self.policy.evaluate(&input, now) else { return Err(unavailable().of(caller)) };
         self.metrics.evaluation(elapsed(started));
-        if let Some(shadow) = evaluated.shadow {
+        if let Some(shadow) = self.policy.watch(&input, &decision, now) {
             self.metrics.shadow(shadow.as_ref().map_or_else(|disagreement| disagreement.result, |agrees| *agrees));
             self.disagreement = shadow.err();
         }
-        match evaluated.decision {
+        match decision {
             Ok(decision) => Ok(Verdict::of(caller, decision)),
             Err(error) => Err(Denial::from(error).of(caller)),
         }
@@ -233,8 +236,7 @@ impl Service {
             return None;
         }
         let target = String::from_utf8_lossy(request.target);
-        // The query can hold secrets.
-        let path = target.split('?').next().unwrap_or_default();
+        let path = without_query(&target);
         let (policy, disagreement) = (self.policy.version(), disagreement.as_ref());
         let decision = Decision { verdict, outcome, method: request.method, path, policy, disagreement };
         Some(self.decisions.write(&decision, now))
@@ -269,6 +271,17 @@ impl Service {
         }
         self.warned_stale = stale;
     }
+}
+
+/// The query and the fragment can hold secrets, also where somebody encoded what begins them.
+fn without_query(target: &str) -> &str {
+    let begins = |at: &usize| {
+        let rest = target.get(*at..).unwrap_or_default();
+        let encoded = rest.get(..3).unwrap_or_default();
+        rest.starts_with(['?', '#']) || encoded.eq_ignore_ascii_case("%3f") || encoded == "%23"
+    };
+    let end = target.char_indices().map(|(at, _)| at).find(begins);
+    end.and_then(|end| target.get(..end)).unwrap_or(target)
 }
 
 /// What a policy may want to know of the connection; asked of the host only when it does.

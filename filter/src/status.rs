@@ -36,16 +36,22 @@ fn anchors(bundles: &BundleSet) -> Map<String, Value> {
     bundles.iter().map(|(name, bundle)| (name.to_string(), bundle.anchors().len().into())).collect()
 }
 
-/// What the data roots run, and the envelope that is there for those that take one.
+/// What the data roots run, where all run the same, and the envelope that is there for those that take one.
 fn policy(policies: &Store<PolicyPayload>, error: Option<&str>, roots: &[RootReport]) -> Value {
     let envelope = policies.current();
     json!({
-        "source": roots.first().map(|root| root.policy_source.as_str()),
-        "digest": roots.iter().find_map(|root| root.policy.as_deref()),
+        "source": common(roots, |root| Some(&root.policy_source)),
+        "digest": common(roots, |root| root.policy.as_ref()),
         "seq": envelope.map(|envelope| envelope.seq),
         "revision": envelope.map(|envelope| envelope.revision().to_string()),
         "error": error.or_else(|| roots.iter().find_map(|root| root.policy_error.as_deref())),
     })
+}
+
+/// What all roots say alike.
+fn common(roots: &[RootReport], what: impl Fn(&RootReport) -> Option<&String>) -> Option<&str> {
+    let first = what(roots.first()?);
+    first.filter(|_| roots.iter().all(|root| what(root) == first)).map(String::as_str)
 }
 
 /// The smallest `seq` in use; nothing while a root has none.

@@ -23,6 +23,8 @@ pub(crate) enum Refused {
         /// The `seq` in force.
         held: u64,
     },
+    /// What it carries may not run here.
+    Policy(String),
     /// Shared data did not take it: other VMs kept writing, or the host failed.
     Busy,
 }
@@ -33,6 +35,7 @@ impl Refused {
         match self {
             Self::Envelope(error) => error.status(),
             Self::Conflict { .. } => 409,
+            Self::Policy(_) => 422,
             Self::Busy => 503,
         }
     }
@@ -42,6 +45,7 @@ impl Refused {
         match self.status() {
             401 => "untrusted_envelope",
             409 => "conflict",
+            422 => "policy_refused",
             503 => "busy",
             _ => "malformed_envelope",
         }
@@ -53,6 +57,7 @@ impl std::fmt::Display for Refused {
         match self {
             Self::Envelope(error) => error.fmt(formatter),
             Self::Conflict { held } => write!(formatter, "an envelope with `seq` {held} is in force"),
+            Self::Policy(why) => formatter.write_str(why),
             Self::Busy => formatter.write_str("shared data did not take it, try again"),
         }
     }
@@ -123,7 +128,17 @@ impl<P: Payload> Store<P> {
 
     /// Takes an envelope that was pushed or pulled: its `seq` and revision.
     pub(crate) fn offer(&mut self, text: &[u8], now: Timestamp) -> Result<(u64, String), Refused> {
-        let envelope = self.open(text, now).map_err(Refused::Envelope)?;
+        let envelope = self.open(text, now)?;
+        self.take(envelope, text, now)
+    }
+
+    /// Takes one that was opened.
+    pub(crate) fn take(
+        &mut self,
+        envelope: Envelope<P>,
+        text: &[u8],
+        now: Timestamp,
+    ) -> Result<(u64, String), Refused> {
         let answer = (envelope.seq, envelope.revision().to_string());
         for _ in 0..WRITE_ATTEMPTS {
             self.look(now);
@@ -150,14 +165,16 @@ impl<P: Payload> Store<P> {
         self.current().map_or(0, |envelope| envelope.seq)
     }
 
-    fn open(&self, text: &[u8], now: Timestamp) -> Result<Envelope<P>, EnvelopeError> {
+    /// Verifies an envelope.
+    pub(crate) fn open(&self, text: &[u8], now: Timestamp) -> Result<Envelope<P>, Refused> {
         // What is not text cannot be a compact JWS: the parser says so.
-        Envelope::open(std::str::from_utf8(text).unwrap_or_default(), &self.trust, self.signatures, now)
+        let text = std::str::from_utf8(text).unwrap_or_default();
+        Envelope::open(text, &self.trust, self.signatures, now).map_err(Refused::Envelope)
     }
 
     /// How an envelope relates to the one in force. One that lies ahead of the clock, which must have jumped, or that
     /// has expired orders nothing: it must not lock newer ones out.
-    fn order(&self, envelope: &Envelope<P>, text: &[u8], now: Timestamp) -> Order {
+    pub(crate) fn order(&self, envelope: &Envelope<P>, text: &[u8], now: Timestamp) -> Order {
         match &self.held {
             Some(held) if now < held.envelope.exp && !held.envelope.is_ahead(self.trust.skew, now) => {
                 envelope::order((held.envelope.seq, &held.text), (envelope.seq, text))

@@ -59,8 +59,35 @@ fn a_denial_is_logged_by_the_id_that_its_caller_is_told() {
     let other = call(&mut worker, "write:users");
     let other: Value = serde_json::from_slice(&other.local_reply().body).unwrap();
     assert_ne!(other["decision_id"], body["decision_id"]);
-    let line = worker.vm.host().log().lines().iter().map(|line| line.message.clone()).collect::<String>();
-    assert!(!line.contains(scene.token().as_str()) && !line.contains("secret"), "{line}");
+}
+
+#[test]
+fn what_may_be_secret_is_not_logged() {
+    let mut worker = Worker::ready(&data_config());
+    worker.vm.host().log().take();
+    for path in ["/users?secret=1", "/users#secret", "/users%3fsecret", "/users%3Fsecret", "/users%23secret"] {
+        let scene = Scene::with(move |scene| {
+            scene.claims["ctx"] = json!("write:users");
+            scene.path = path;
+        });
+        assert_ne!(worker.play(&scene).status(), 200);
+        let lines = worker.vm.host().log().take();
+        let text: String = lines.iter().map(|line| line.message.as_str()).collect();
+        assert!(text.contains(r#""path":"/users"#), "{path}: {text}");
+        assert!(!text.contains("secret") && !text.contains(scene.token().as_str()), "{path}: {text}");
+    }
+}
+
+#[test]
+fn a_line_is_json_whatever_is_in_it() {
+    let reason = "Prüfung «nicht» bestanden \u{1f512}";
+    let rego = format!("package scbte\n\nallow := {{\"allow\": false, \"reason\": \"{reason}\"}}\n");
+    let mut config = data_config();
+    config["policy"] = json!({"rego": rego});
+    let mut worker = Worker::ready(&config);
+    worker.vm.host().log().take();
+    assert_eq!(call(&mut worker, "read:users").status(), 403);
+    assert_eq!(decisions(&worker)[0]["detail"], reason);
 }
 
 #[test]
@@ -68,13 +95,29 @@ fn denials_that_come_too_fast_are_only_counted() {
     let mut worker = Worker::ready(&data_config());
     worker.vm.host().log().take();
     for _ in 0..25 {
-        worker.call(Request::get("/api/v1/users"));
+        assert_eq!(call(&mut worker, "write:users").status(), 403);
     }
     assert_eq!(decisions(&worker).len(), 10);
     worker.second();
     assert!(worker.vm.host().log().lines().iter().any(|line| line.message == "15 more decisions were not logged"));
-    worker.call(Request::get("/api/v1/users"));
+    call(&mut worker, "write:users");
     assert_eq!(decisions(&worker).len(), 1, "the next second has lines of its own");
+}
+
+#[test]
+fn who_proves_nothing_hides_nobody_from_the_log() {
+    let mut config = data_config();
+    config["log"] = json!({"sample_allows": 1});
+    let mut worker = Worker::ready(&config);
+    worker.vm.host().log().take();
+    for _ in 0..25 {
+        worker.call(Request::get("/api/v1/users"));
+        call(&mut worker, "read:users");
+    }
+    call(&mut worker, "write:users");
+    let told = decisions(&worker);
+    let count = |reason: &str| told.iter().filter(|line| line["reason"] == reason).count();
+    assert_eq!((count("missing_bearer_token"), count("none"), count("policy_denied")), (4, 3, 1), "{told:?}");
 }
 
 #[test]
@@ -86,6 +129,7 @@ fn allows_are_logged_only_as_samples() {
         worker.vm.host().log().take();
         for _ in 0..8 {
             assert_eq!(call(&mut worker, "read:users").status(), 200);
+            worker.second();
         }
         let told = decisions(&worker);
         assert_eq!(told.len(), expected, "{sample}: {told:?}");
@@ -114,6 +158,11 @@ fn a_policy_to_watch_is_counted_and_decides_nothing() {
     worker.vm.host().log().take();
     assert_eq!(call(&mut worker, "read:users").status(), 200);
     assert_eq!((shadow_count(&worker, "agree"), decisions(&worker).len()), (1, 0));
+
+    config["policy"]["shadow"] = json!({"rego": "package scbte\n\nallow := 1\n"});
+    let mut worker = Worker::ready(&config);
+    assert_eq!(call(&mut worker, "read:users").status(), 200, "whatever fails beside it");
+    assert_eq!(shadow_count(&worker, "error"), 1);
 }
 
 #[test]
@@ -139,5 +188,8 @@ fn a_policy_to_watch_comes_with_the_companions() {
     assert_eq!((taken, status), (200, 403));
     assert_eq!((&told[0]["policy_revision"], &told[0]["shadow"]["verdict"]), (&json!("v1"), &json!("would_allow")));
     let (taken, status, told) = put(NOW + 1, "package scbte\n\nallow if {", "v2");
-    assert_eq!((taken, status, &told[0]["policy_revision"]), (422, 403, &json!("v1")), "one that is refused is none");
+    assert_eq!((taken, status), (200, 403), "one that is refused keeps nothing out");
+    assert_eq!((&told[0]["policy_revision"], told[0].get("shadow")), (&json!("v2"), None));
+    let trouble = worker.status()["policy"]["error"].to_string();
+    assert!(trouble.contains("the policy to watch: next.rego:3:"), "{trouble}");
 }

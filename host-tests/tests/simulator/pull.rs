@@ -3,7 +3,7 @@
 use crate::common::NOW;
 use crate::common::key::Key;
 use crate::common::scene::Scene;
-use crate::world::{Envelope, TARGET, Worker, data_config, denial, good_bundles, host};
+use crate::world::{Envelope, POLICY, TARGET, Worker, data_config, denial, good_bundles, host};
 use scbte_host_tests::simulator::{Host, HttpAnswer, Level};
 use serde_json::{Value, json};
 
@@ -123,25 +123,85 @@ fn a_lease_that_is_written_again_and_again_keeps_nobody_without_a_bundle() {
     assert!(fetched_after.is_some_and(|second| second <= 6), "{fetched_after:?}");
 }
 
+/// A worker that fetches its policy, and has a trust bundle.
+fn awaiting_policy(host: &Host, more: impl FnOnce(&mut Value)) -> Worker {
+    let mut config = config();
+    config["policy"] = json!({"source": "companion"});
+    more(&mut config);
+    let mut worker = Worker::start(host, &config);
+    worker.push(&Envelope::at(NOW).bundles(good_bundles()));
+    worker
+}
+
+/// The call for the policy that a worker has under way.
+fn policy_call(worker: &Worker, path: &str) -> u32 {
+    let mut calls = worker.vm.http_calls();
+    calls.retain(|call| call.headers.text(":path") == Some(path));
+    calls.pop().expect("a call for the policy").token
+}
+
 #[test]
 fn a_policy_is_fetched_where_it_comes_from_the_companion() {
     let host = with_cluster();
-    let mut config = config();
-    config["policy"] = json!({"source": "companion"});
-    let mut worker = Worker::start(&host, &config);
-    worker.push(&Envelope::at(NOW).bundles(good_bundles()));
+    let mut worker = awaiting_policy(&host, |_| {});
     let fetch = |worker: &mut Worker, answer: HttpAnswer| {
         worker.second();
-        let mut calls = worker.vm.http_calls();
-        calls.retain(|call| call.headers.text(":path") == Some("/v1/policy"));
-        let call = calls.pop().expect("a call for the policy");
-        worker.vm.answer(call.token, answer).unwrap();
+        let call = policy_call(worker, "/v1/policy");
+        worker.vm.answer(call, answer).unwrap();
         worker.play(&Scene::good()).status()
     };
     assert_eq!(fetch(&mut worker, HttpAnswer::new(404)), 503);
     assert_eq!(fetch(&mut worker, HttpAnswer::new(200).body("junk")), 503);
-    let envelope = Envelope::at(NOW).policy(crate::world::POLICY);
+    let envelope = Envelope::at(NOW).policy(POLICY);
     assert_eq!(fetch(&mut worker, HttpAnswer::new(200).header("etag", "\"1\"").body(envelope)), 200);
     let pulls = |result| worker.vm.host().metrics().counter_with("scbte_policy_pulls_total", &[("result", result)]);
     assert_eq!((pulls("ok"), pulls("refused"), pulls("failed")), (1, 1, 1));
+}
+
+#[test]
+fn a_policy_lies_beside_the_trust_bundle() {
+    let host = with_cluster();
+    let mut worker = awaiting_policy(&host, |config| config["trust"]["pull"]["path"] = json!("/scbte/v1/bundle"));
+    worker.second();
+    policy_call(&worker, "/scbte/v1/policy");
+}
+
+#[test]
+fn an_answer_that_a_newer_policy_overtook_leaves_that_one_in_force() {
+    let host = with_cluster();
+    let mut worker = awaiting_policy(&host, |_| {});
+    worker.second();
+    let call = policy_call(&worker, "/v1/policy");
+    // Another VM was faster with a newer one: it is in shared data, and this one has not looked yet.
+    let newer = Envelope::at(NOW + 1).policy(POLICY);
+    host.shared_data().set("scbte", &format!("scbte.policy.{TARGET}"), newer.as_bytes(), None).unwrap();
+    let older = Envelope::at(NOW).policy("package scbte\n\nallow := false\n");
+    worker.vm.answer(call, HttpAnswer::new(200).body(older)).unwrap();
+    assert_eq!(worker.play(&Scene::good()).status(), 200);
+    worker.second();
+    assert_eq!(worker.play(&Scene::good()).status(), 200);
+}
+
+#[test]
+fn a_policy_that_is_refused_leaves_the_one_that_runs_to_workers_that_start_anew() {
+    let host = with_cluster();
+    let mut worker = awaiting_policy(&host, |_| {});
+    worker.second();
+    let call = policy_call(&worker, "/v1/policy");
+    worker.vm.answer(call, HttpAnswer::new(200).body(Envelope::at(NOW).policy(POLICY))).unwrap();
+    for _ in 0..40 {
+        worker.second();
+        let calls = worker.vm.http_calls();
+        if let Some(call) = calls.iter().find(|call| call.headers.text(":path") == Some("/v1/policy")) {
+            let bad = Envelope::at(NOW + 1).policy("package scbte\n\nallow if allow\n");
+            worker.vm.answer(call.token, HttpAnswer::new(200).body(bad)).unwrap();
+        }
+    }
+    let trouble = worker.status()["roots"][0]["policy_error"].to_string();
+    assert!(trouble.contains("recursion"), "{trouble}");
+    assert_eq!(worker.play(&Scene::good()).status(), 200);
+    let mut anew = awaiting_policy(&host, |_| {});
+    anew.vm.tick_all().unwrap();
+    assert_eq!(anew.play(&Scene::good()).status(), 200);
+    assert_eq!(worker.vm.host().metrics().counter("scbte_policy_rejected_total"), Some(1), "and it is compiled once");
 }
