@@ -117,8 +117,13 @@ pub enum Refusal {
         advice: &'static str,
     },
     /// A function that a policy here may not call.
-    #[error("`{0}` may not be called in a policy: it is unknown, not deterministic, or not bounded")]
-    Builtin(String),
+    #[error("`{function}` may not be called in a policy: {why}")]
+    Builtin {
+        /// The function.
+        function: String,
+        /// What is wrong with it, or which one may have been meant.
+        why: String,
+    },
     /// A known function, called in a way that cannot be bounded or differs from OPA.
     #[error("`{function}`: {problem}")]
     Argument {
@@ -147,6 +152,11 @@ pub enum Refusal {
 }
 
 impl Refusal {
+    /// There is no such function here.
+    pub(super) fn no_function(function: &str) -> Self {
+        Self::Builtin { function: function.to_owned(), why: "there is no such function here".to_owned() }
+    }
+
     /// At this place.
     pub(super) fn at(self, span: &Span) -> AdmissionError {
         AdmissionError { refusal: self, place: Some(Place::of(span)) }

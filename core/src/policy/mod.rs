@@ -17,6 +17,7 @@ mod limits;
 mod program;
 mod query;
 mod source;
+mod spelling;
 #[cfg(feature = "policy-tools")]
 pub mod tools;
 mod uses;

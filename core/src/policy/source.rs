@@ -39,10 +39,11 @@ impl PolicySource {
     /// The entry point of a policy that names none.
     pub const DEFAULT_ENTRYPOINT: &'static str = "data.scbte.allow";
 
-    /// Lower-case hex SHA-256 of everything in the source.
+    /// Lower-case hex SHA-256 of everything that decides: not the modules' names and order, so that a policy is the
+    /// same in a folder, in a bundle and in a configuration.
     ///
-    /// Each part is preceded by its length, so no two sources share an encoding; object members go in sorted by name,
-    /// so the order they were written in does not count. The order of the modules does.
+    /// Each part is preceded by its length, so no two sources share an encoding; modules go in sorted by their text,
+    /// object members by name.
     #[must_use]
     pub fn digest(&self) -> String {
         let mut hasher = Sha256::new();
@@ -56,10 +57,9 @@ impl PolicySource {
             },
         );
         feed_length(&mut hasher, self.modules.len());
-        for module in &self.modules {
-            feed(&mut hasher, module.name.as_bytes());
-            feed(&mut hasher, module.rego.as_bytes());
-        }
+        let mut modules: Vec<&str> = self.modules.iter().map(|module| module.rego.as_str()).collect();
+        modules.sort_unstable();
+        modules.iter().for_each(|rego| feed(&mut hasher, rego.as_bytes()));
         feed_value(&mut hasher, &self.data);
         hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
     }
@@ -120,19 +120,19 @@ mod tests {
     }
 
     #[wasm_bindgen_test(unsupported = test)]
-    fn every_part_counts_and_the_order_of_members_does_not() {
+    fn what_decides_counts_and_names_and_order_do_not() {
         let digest = source().digest();
         assert_eq!(digest.len(), 64);
         assert!(digest.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')));
 
         type Change = (&'static str, fn(&mut PolicySource));
-        let changes: [Change; 8] = [
-            ("module name", |s| s.modules[0].name = "b.rego".into()),
+        let changes: [Change; 7] = [
             ("module text", |s| s.modules[0].rego.push('\n')),
-            ("split between name and text", |s| {
-                s.modules[0] = Module { name: "a.regop".into(), rego: "ackage scbte".into() };
-            }),
             ("another module", |s| s.modules.push(Module { name: String::new(), rego: String::new() })),
+            ("split between modules", |s| {
+                let rego = s.modules[0].rego.split_off(3);
+                s.modules.push(Module { name: "a.rego".into(), rego });
+            }),
             ("data", |s| s.data["a"] = json!(2)),
             ("kind of number", |s| s.data["a"] = json!(1.0)),
             ("entry point", |s| s.entrypoint = "data.scbte.deny".into()),
@@ -146,6 +146,13 @@ mod tests {
 
         let mut reordered = source();
         reordered.data = json!({"b": [null, true, "x"], "a": 1});
+        reordered.modules[0].name = "b.rego".into();
         assert_eq!(reordered.digest(), digest);
+
+        let lib = Module { name: "lib.rego".into(), rego: "package lib".into() };
+        let (mut first, mut last) = (source(), source());
+        first.modules.insert(0, lib.clone());
+        last.modules.push(lib);
+        assert_eq!(first.digest(), last.digest());
     }
 }

@@ -1,23 +1,11 @@
 //! The functions that a policy may call.
 //!
 //! All are deterministic, end in time that is bounded by their arguments, cannot panic and give OPA's answers, provided
-//! that the arguments that [`Argument`] names are literals within its bounds. What is not in the table is refused; among
-//! the absent are
-//!
-//! - `http.send`, `opa.runtime`, `rand.intn`, `uuid.*`, all of `time` but `now_ns`: not a function of the input;
-//! - `trace`, `print`, `walk`: not on the machine;
-//! - `numbers.range`, `numbers.range_step`, `net.cidr_expand`: results as large as a number says;
-//! - `object.subset`, `strings.count`, `regex.template_match`: panic in regorus on some arguments;
-//! - `to_number`, `json.*`, `semver.*`, `units.*`, `round`, `ceil`, `floor`, `regex.split`, `base64.is_valid`,
-//!   `net.cidr_is_valid`, `glob.quote_meta`: differ from OPA, for example `to_number("07")`, `round(-0.5)`,
-//!   `json.unmarshal` of deep nesting, `semver.compare("v1.0.0", …)`.
-//!
-//! Differences that remain: `count` of a string counts a character outside of Unicode's basic plane twice; `lower` and
-//! `upper` follow Unicode's special cases (`ß`, `İ`, final `ς`); `glob.match` is undefined on text with a NUL;
-//! `net.cidr_contains` does not see an IPv4 address inside an IPv6 one; `sprintf`'s `%s` prints what is no string like
-//! `%v`. Numbers beyond 2^53, and those with a fraction, are 64-bit floats.
+//! that the arguments that [`Argument`] names are literals within its bounds; where regorus' own differ, `functions` has
+//! others. What is not in the table is refused, with the reason where it is one of [`ABSENT`].
 
 use super::super::error::Refusal;
+use super::super::spelling;
 use super::findings::Findings;
 use super::negation::import_name;
 use super::rewrite::Rewrite;
@@ -140,6 +128,38 @@ const BUILTINS: &[(&str, &[Argument])] = {
     ]
 };
 
+/// Functions of OPA, or the beginnings of their names, and why they are absent.
+const ABSENT: &[(&str, &str)] = &[
+    ("http.send", NOT_OF_THE_INPUT),
+    ("net.lookup_ip_addr", NOT_OF_THE_INPUT),
+    ("opa.runtime", NOT_OF_THE_INPUT),
+    ("rand.", NOT_OF_THE_INPUT),
+    ("uuid.", NOT_OF_THE_INPUT),
+    ("rego.metadata", NOT_OF_THE_INPUT),
+    ("time.", "of `time` there is `time.now_ns` only"),
+    ("graph.", NOT_BOUNDED),
+    ("net.cidr_expand", NOT_BOUNDED),
+    ("numbers.range", NOT_BOUNDED),
+    ("walk", NOT_BOUNDED),
+    ("io.jwt.", VERIFIED),
+    ("crypto.", VERIFIED),
+    ("print", "it is for tests"),
+    ("trace", "it is for tests"),
+];
+const NOT_OF_THE_INPUT: &str = "its result does not follow from the request and the data alone";
+const NOT_BOUNDED: &str = "its result is not bounded by the size of its arguments";
+const VERIFIED: &str = "the token is verified before the policy is asked, its claims are `input.claims`";
+
+fn why_not(function: &str) -> String {
+    let absent = ABSENT.iter().find(|(name, _)| function.starts_with(name));
+    let close = || spelling::closest(function, BUILTINS.iter().map(|(name, _)| *name));
+    match (absent, close()) {
+        (Some((_, why)), _) => (*why).to_owned(),
+        (None, Some(name)) => format!("did you mean `{name}`?"),
+        (None, None) => "there is no such function here".to_owned(),
+    }
+}
+
 /// Whether a rule of this name would hide a builtin, or its namespace.
 pub(in crate::policy) fn is_builtin_name(name: &str) -> bool {
     let first = |path: &'static str| path.split('.').next();
@@ -169,7 +189,7 @@ impl Visitor for Calls<'_> {
     fn expr(&mut self, expr: &Expr) {
         let Expr::Call { fcn, params, .. } = expr else { return };
         let Some(path) = static_path(fcn) else {
-            return self.found.add(Refusal::Builtin(fcn.span().text().to_owned()).at(fcn.span()));
+            return self.found.add(Refusal::no_function(fcn.span().text()).at(fcn.span()));
         };
         let params: Vec<&Expr> = params.iter().map(AsRef::as_ref).collect();
         let function = path.join(".");
@@ -205,7 +225,7 @@ impl Calls<'_> {
 
     fn check_builtin(&mut self, function: &str, params: &[&Expr]) -> Result<(), Refusal> {
         let Some((_, arguments)) = BUILTINS.iter().find(|(name, _)| *name == function) else {
-            return Err(Refusal::Builtin(function.to_owned()));
+            return Err(Refusal::Builtin { function: function.to_owned(), why: why_not(function) });
         };
         check_arity(function, arguments.len(), params.len())?;
         for (argument, param) in arguments.iter().zip(params) {

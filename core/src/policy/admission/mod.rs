@@ -47,7 +47,7 @@ pub(super) use {
     language::constant,
     negation::import_name,
     syntax::{parse_modules, parse_tests, static_path, string_of},
-    tree::{Visitor, children, comprehension, walk_module, walk_rule},
+    tree::{Visitor, children, comprehension, walk_expr, walk_module, walk_rule},
 };
 
 use super::limits::Limits;

@@ -12,7 +12,7 @@ pub(super) fn check(source: &PolicySource, limits: &Limits) -> Result<(), Refusa
     at_most("modules", source.modules.len(), MAX_MODULES)?;
     let rego = source.modules.iter().map(|module| module.rego.len()).fold(0, usize::saturating_add);
     at_most("bytes of Rego", rego, limits.max_source_bytes)?;
-    at_most("bytes of data", source.data.to_string().len(), limits.max_data_bytes)
+    at_most("bytes of data (`policy.max_data`)", source.data.to_string().len(), limits.max_data_bytes)
 }
 
 fn at_most(what: &'static str, found: usize, limit: usize) -> Result<(), Refusal> {

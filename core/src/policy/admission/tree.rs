@@ -71,7 +71,7 @@ fn walk_statement<V: Visitor>(statement: &LiteralStmt, visitor: &mut V) {
 }
 
 /// Visits an expression and all in it, but not the names of called functions.
-pub(super) fn walk_expr<V: Visitor>(expr: &Expr, visitor: &mut V) {
+pub(in crate::policy) fn walk_expr<V: Visitor>(expr: &Expr, visitor: &mut V) {
     visitor.expr(expr);
     children(expr).into_iter().for_each(|child| walk_expr(child, visitor));
     let Some((terms, query)) = comprehension(expr) else { return };

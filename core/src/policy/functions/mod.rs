@@ -95,7 +95,7 @@ pub(super) fn resolve(program: &mut Program) -> std::result::Result<(), Refusal>
     let functions = program.builtin_info_table.iter().map(|info| {
         let name = info.name.as_str();
         let function = ours(name).or_else(|| BUILTINS.get(name).copied());
-        function.ok_or_else(|| Refusal::Builtin(name.to_owned()))
+        function.ok_or_else(|| Refusal::no_function(name))
     });
     program.resolved_builtins = functions.collect::<std::result::Result<_, _>>()?;
     Ok(())

@@ -1,17 +1,19 @@
 //! What an author probably did not mean: the strict checks.
 //!
 //! Like OPA's `--strict`: unused variables, parameters and imports, names that hide others. And what only matters here:
-//! members of `input` that the filter never sets, so that a misspelt one is undefined for ever, and rules
-//! that the entry point never asks.
+//! members of `input` that the filter never sets and of `data` that nobody defines, so that a misspelt one is undefined
+//! for ever, rules that the entry point never asks, and decisions that are none.
 
 use super::super::admission::{
     Findings, Parsed, Visitor, children, comprehension, head_name, import_name, is_builtin_name, parse, static_path,
-    string_of, walk_module,
+    string_of, walk_expr, walk_module,
 };
 use super::super::error::Place;
+use super::super::spelling;
 use super::super::uses::Member;
 use super::super::{Policy, PolicySource};
 use regorus::unstable::{AssignOp, Expr, Import, Literal, LiteralStmt, Query, Rule, RuleBody, RuleHead, Span};
+use serde_json::Value as Json;
 use std::collections::{BTreeSet, HashSet};
 
 /// Something that an author probably did not mean.
@@ -41,6 +43,17 @@ pub enum Warning {
         /// What there is instead.
         expected: String,
     },
+    /// A member of `data` that is neither in the data nor a rule.
+    #[error("nothing defines `{found}`: {expected}")]
+    UnknownData {
+        /// The reference, for example `data.grnats`.
+        found: String,
+        /// What there is instead.
+        expected: String,
+    },
+    /// A value of the entry point that makes each request a 500.
+    #[error("`{0}` is no decision: expected a boolean or an object with a boolean `allow`")]
+    NotADecision(String),
     /// A rule that the entry point never asks.
     #[error("the rule `{rule}` is never asked by `{entrypoint}`")]
     Unreached {
@@ -64,7 +77,10 @@ pub fn warnings(source: &PolicySource, policy: &Policy) -> Vec<(Warning, Place)>
         for (rule, _) in module.rules() {
             rule_scope(rule, &mut found);
         }
-        walk_module(&module.tree, &mut Inputs { found: &mut found });
+        let mut members = Members { data: &source.data, modules: &modules, found: &mut found };
+        walk_module(&module.tree, &mut members);
+        module.tree.imports.iter().for_each(|import| walk_expr(&import.refr, &mut members));
+        check_decision(module, &source.entrypoint, &mut found);
         check_reached(module, &reached, &source.entrypoint, &mut found);
         found.list.sort_by_key(|(_, place)| (place.line, place.column));
         all.append(&mut found.list);
@@ -274,29 +290,108 @@ fn check_reached(module: &Parsed, reached: &HashSet<&str>, entrypoint: &str, fou
     }
 }
 
-/// References to members of `input` that do not exist.
-struct Inputs<'a> {
+/// Values that are no decision, where they are written down.
+fn check_decision(module: &Parsed, entrypoint: &str, found: &mut Found) {
+    let deciding = module
+        .rules()
+        .filter(|(_, head)| head_name(head).is_some_and(|name| module.path_of(name.text()) == entrypoint));
+    for value in deciding.flat_map(|(rule, _)| values(rule)) {
+        if !may_decide(value) {
+            found.add(Warning::NotADecision(value.span().text().to_owned()), value.span());
+        }
+    }
+}
+
+fn values(rule: &Rule) -> Vec<&Expr> {
+    match rule {
+        Rule::Default { value, .. } => vec![value],
+        Rule::Spec { head: RuleHead::Compr { assign, .. }, bodies, .. } => {
+            let own = bodies.iter().filter_map(|body| body.assign.as_ref());
+            assign.iter().chain(own).map(|assign| assign.value.as_ref()).collect()
+        }
+        Rule::Spec { .. } => Vec::new(),
+    }
+}
+
+fn may_decide(value: &Expr) -> bool {
+    match value {
+        Expr::String { .. }
+        | Expr::RawString { .. }
+        | Expr::Number { .. }
+        | Expr::Null { .. }
+        | Expr::Array { .. }
+        | Expr::Set { .. } => false,
+        Expr::Object { fields, .. } => fields.iter().any(|(_, key, value)| match string_of(key) {
+            Some(key) => key == "allow" && (matches!(value.as_ref(), Expr::Bool { .. }) || !is_literal(value)),
+            None => true,
+        }),
+        _ => true,
+    }
+}
+
+const fn is_literal(value: &Expr) -> bool {
+    matches!(value, Expr::String { .. } | Expr::RawString { .. } | Expr::Number { .. } | Expr::Null { .. })
+}
+
+/// References to members of `input` and `data` that do not exist.
+struct Members<'a> {
+    data: &'a Json,
+    modules: &'a [Parsed],
     found: &'a mut Found,
 }
 
 /// Members of `input.source`.
 const SOURCE: [&str; 2] = ["address", "peer_spiffe_id"];
 
-impl Visitor for Inputs<'_> {
+impl Visitor for Members<'_> {
     fn expr(&mut self, expr: &Expr) {
         let Some((object, member)) = look_up(expr) else { return };
-        let known = match object.as_slice() {
-            [root] if root == "input" => Member::ALL.map(Member::name).to_vec(),
-            [root, source] if root == "input" && source == Member::Source.name() => SOURCE.to_vec(),
-            _ => return,
+        let name = object.join(".");
+        let found = format!("{name}.{member}");
+        let warning = match object.split_first() {
+            Some((root, [])) if root == "input" => {
+                let known = Member::ALL.map(Member::name);
+                let expected = unless_known(member, &known, &name);
+                expected.map(|expected| Warning::UnknownInput { found, expected })
+            }
+            Some((root, [source])) if root == "input" && source == Member::Source.name() => {
+                let expected = unless_known(member, &SOURCE, &name);
+                expected.map(|expected| Warning::UnknownInput { found, expected })
+            }
+            Some((root, path)) if root == "data" => {
+                let expected = unless_known(member, &self.known_data(path), &name);
+                expected.filter(|_| self.is_there(path)).map(|expected| Warning::UnknownData { found, expected })
+            }
+            _ => None,
         };
-        if known.contains(&member) {
-            return;
+        if let Some(warning) = warning {
+            self.found.add(warning, expr.span());
         }
-        let expected = expected(member, &known, &object.join("."));
-        self.found
-            .add(Warning::UnknownInput { found: format!("{}.{member}", object.join(".")), expected }, expr.span());
     }
+}
+
+impl Members<'_> {
+    /// What lies at a path: members of the data, packages, and rules.
+    fn known_data(&self, path: &[String]) -> Vec<&str> {
+        let members = self.at(path).and_then(Json::as_object).into_iter().flat_map(|members| members.keys());
+        let below = self.modules.iter().filter_map(|module| module.package.strip_prefix(path)?.first());
+        let rules = self.modules.iter().filter(|module| module.package == path).flat_map(Parsed::rules);
+        let rules = rules.filter_map(|(_, head)| head_name(head).map(Span::text));
+        members.chain(below).map(String::as_str).chain(rules).collect()
+    }
+
+    /// Whether what is missing is missing from something that is there: otherwise that is told of.
+    fn is_there(&self, path: &[String]) -> bool {
+        self.at(path).is_some_and(Json::is_object) || self.modules.iter().any(|module| module.package.starts_with(path))
+    }
+
+    fn at(&self, path: &[String]) -> Option<&Json> {
+        path.iter().try_fold(self.data, |data, name| data.get(name))
+    }
+}
+
+fn unless_known(member: &str, known: &[&str], object: &str) -> Option<String> {
+    (!known.contains(&member)).then(|| expected(member, known, object))
 }
 
 /// An object and the literal name that is looked up in it.
@@ -309,34 +404,13 @@ fn look_up(expr: &Expr) -> Option<(Vec<String>, &str)> {
 }
 
 fn expected(member: &str, known: &[&str], object: &str) -> String {
-    let plain = |name: &str| name.to_ascii_lowercase().replace('_', "");
-    let close = |name: &&&str| {
-        let (name, member) = (plain(name), plain(member));
-        name.starts_with(&member) || member.starts_with(&name) || distance(&name, &member) <= MAX_DISTANCE
-    };
-    match known.iter().filter(close).min_by_key(|name| distance(&plain(name), &plain(member))) {
+    let some: Vec<&str> = known.iter().copied().take(MAX_SHOWN).collect();
+    match spelling::closest(member, known.iter().copied()) {
         Some(name) => format!("did you mean `{object}.{name}`?"),
-        None => format!("`{object}` has {}", known.join(", ")),
+        None if some.is_empty() => format!("`{object}` has nothing in it"),
+        None => format!("`{object}` has {}{}", some.join(", "), if known.len() > some.len() { ", …" } else { "" }),
     }
 }
 
-/// Slips of the pen in one name.
-const MAX_DISTANCE: usize = 2;
-
-/// How many letters must be changed, added or left out to make one name of another (Levenshtein).
-fn distance(one: &str, other: &str) -> usize {
-    let mut row: Vec<usize> = (0..=other.chars().count()).collect();
-    for (index, mine) in one.chars().enumerate() {
-        let mut diagonal = index;
-        let mut left = index.saturating_add(1);
-        let mut next = vec![left];
-        for (theirs, above) in other.chars().zip(row.iter().skip(1).copied()) {
-            let changed = diagonal.saturating_add(usize::from(mine != theirs));
-            left = changed.min(above.saturating_add(1)).min(left.saturating_add(1));
-            next.push(left);
-            diagonal = above;
-        }
-        row = next;
-    }
-    row.last().copied().unwrap_or_default()
-}
+/// Members that are named, at most.
+const MAX_SHOWN: usize = 16;

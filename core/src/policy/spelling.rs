@@ -1,0 +1,35 @@
+//! The name that was probably meant.
+
+/// The one that differs by a slip of the pen, or that one is the beginning of the other; case and `_` do not count.
+pub(super) fn closest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let plain = |name: &str| name.to_ascii_lowercase().replace('_', "");
+    let name = plain(name);
+    let distances = known.map(|known| {
+        let plain = plain(known);
+        let begins = !plain.is_empty() && !name.is_empty() && (plain.starts_with(&name) || name.starts_with(&plain));
+        (distance(&plain, &name), begins, known)
+    });
+    let close = distances.filter(|(distance, begins, _)| *begins || *distance <= MAX_DISTANCE);
+    close.min_by_key(|(distance, ..)| *distance).map(|(.., known)| known)
+}
+
+/// Slips of the pen in one name.
+const MAX_DISTANCE: usize = 2;
+
+/// How many letters must be changed, added or left out to make one name of another (Levenshtein).
+fn distance(one: &str, other: &str) -> usize {
+    let mut row: Vec<usize> = (0..=other.chars().count()).collect();
+    for (index, mine) in one.chars().enumerate() {
+        let mut diagonal = index;
+        let mut left = index.saturating_add(1);
+        let mut next = vec![left];
+        for (theirs, above) in other.chars().zip(row.iter().skip(1).copied()) {
+            let changed = diagonal.saturating_add(usize::from(mine != theirs));
+            left = changed.min(above.saturating_add(1)).min(left.saturating_add(1));
+            next.push(left);
+            diagonal = above;
+        }
+        row = next;
+    }
+    row.last().copied().unwrap_or_default()
+}
