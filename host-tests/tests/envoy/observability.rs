@@ -45,6 +45,7 @@ async fn the_access_log_tells(stack: &Own, secret: &str) -> Outcome {
         let line: Value = serde_json::from_str(line)?;
         let told = ["status", "verdict", "reason", "subject", "path"].map(|member| line[member].clone());
         assert_eq!(&json!(told), expected);
+        assert_eq!(line["decision_id"].is_string(), line["verdict"] == "deny", "{line}");
     }
     for hidden in [secret, "secret=1"] {
         assert!(!text.contains(hidden), "{text}");
