@@ -6,6 +6,7 @@ use super::super::value::{self, Unusable};
 use super::syntax::{Parsed, head_name};
 use regorus::Value;
 use serde_json::Value as Json;
+use std::borrow::Cow;
 
 /// Converts the data, and refuses it where it stands in the place of a rule or package.
 pub(super) fn check(data: &Json, modules: &[Parsed], limits: &Limits) -> Result<Value, AdmissionError> {
@@ -29,10 +30,21 @@ pub(super) fn check(data: &Json, modules: &[Parsed], limits: &Limits) -> Result<
     }
     let what = "objects and arrays inside one another in the data";
     let limit = limits.max_data_depth;
-    value::from_json(&integral(data), limit).map_err(|problem| match problem {
+    let data = if has_doubles(data) { Cow::Owned(integral(data)) } else { Cow::Borrowed(data) };
+    value::from_json(&data, limit).map_err(|problem| match problem {
         Unusable::TooDeep => Refusal::TooMuch { what, found: limit.saturating_add(1), limit }.into(),
         Unusable::NotWhole(number) => Refusal::Number(number).into(),
     })
+}
+
+/// Whether a copy must be made of the data, which may be most of a filter's memory.
+fn has_doubles(data: &Json) -> bool {
+    match data {
+        Json::Array(items) => items.iter().any(has_doubles),
+        Json::Object(members) => members.values().any(has_doubles),
+        Json::Number(number) => number.is_f64(),
+        _ => false,
+    }
 }
 
 /// Integral doubles are whole numbers: Istio's configuration is a protobuf Struct, which has doubles only.

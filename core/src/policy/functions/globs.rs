@@ -23,8 +23,13 @@ fn glob_match(arguments: &[Value]) -> Outcome {
         },
         _ => return Ok(Value::Undefined),
     };
-    let pattern = parse(pattern)?;
-    Ok(Value::from(matches(&pattern, &delimiters, text)))
+    if !is_supported(pattern) {
+        return Err(Stop::Glob);
+    }
+    // Of many globs nearly all fail here.
+    let (literal, pattern) = pattern.split_at(pattern.find(['*', '?']).unwrap_or(pattern.len()));
+    let Some(text) = text.strip_prefix(literal) else { return Ok(Value::from(false)) };
+    Ok(Value::from(matches(&parse(pattern), &delimiters, text)))
 }
 
 fn single(delimiter: &Value) -> Option<char> {
@@ -52,10 +57,7 @@ pub(in crate::policy) fn is_supported(pattern: &str) -> bool {
     !pattern.contains(['[', ']', '{', '}', '\\', ',']) && pattern.len() <= MAX_PATTERN
 }
 
-fn parse(pattern: &str) -> Result<Vec<Part>, Stop> {
-    if !is_supported(pattern) {
-        return Err(Stop::Glob);
-    }
+fn parse(pattern: &str) -> Vec<Part> {
     let mut parts = Vec::new();
     for character in pattern.chars() {
         match (character, parts.last()) {
@@ -69,7 +71,7 @@ fn parse(pattern: &str) -> Result<Vec<Part>, Stop> {
             (other, _) => parts.push(Part::Literal(other)),
         }
     }
-    Ok(parts)
+    parts
 }
 
 /// Goes through the text once, with all places of the pattern where it could be: never more steps than the lengths of

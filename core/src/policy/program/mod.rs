@@ -76,6 +76,7 @@ pub(super) fn compile(source: &Compilable, entrypoint: &str, found: &mut Finding
     let uses = found.note(uses::collect(&bytecode, &segments))?;
     let clock = Clock::for_program(&bytecode, &segments);
     found.note(loops::insert_looks(&mut bytecode, &segments))?;
+    forget_empty_else(&mut bytecode);
     found.note(bytecode.validate_limits().map_err(Refusal::Compile))?;
     found.is_empty().then(|| Program { bytecode: Arc::new(bytecode), uses, clock })
 }
@@ -107,6 +108,16 @@ fn check_all_rules(policy: &CompiledPolicy, rules: &[String]) -> Result<(), Admi
         let bytecode = compile_for_machine(policy, &entrypoints)?;
         verify::check_recursion(&bytecode, &segment::all(&bytecode)?)
     })
+}
+
+/// The machine copies a rule's table of `else` bodies at each call: with a thousand definitions, a thousand small lists.
+/// What is not in the table is no `else`.
+fn forget_empty_else(program: &mut Bytecode) {
+    for rule in &mut program.rule_infos {
+        if !rule.else_bodies.iter().flatten().any(|is_else| *is_else) {
+            rule.else_bodies = Vec::new();
+        }
+    }
 }
 
 fn spanned(error: SpannedCompilerError) -> AdmissionError {
