@@ -11,7 +11,7 @@ use super::negation::import_name;
 use super::rewrite::Rewrite;
 use super::syntax::{Parsed, static_path, string_of};
 use super::tree::{Visitor, walk_module};
-use super::{formats, globs, regexes};
+use super::{formats, globs, regexes, templates};
 use regorus::Value;
 use regorus::unstable::{BUILTINS as KNOWN_TO_REGORUS, Expr, Rule, RuleHead};
 
@@ -31,6 +31,8 @@ enum Argument {
     SmallNumber,
     /// A literal regular expression.
     Regex,
+    /// A literal replacement for matches of the regular expression before it.
+    Template,
     /// A literal format, with the arguments it asks for.
     Format,
     /// A glob; if it is literal, with what is supported only.
@@ -39,7 +41,7 @@ enum Argument {
 
 /// Name and arguments of every function that a policy may call.
 const BUILTINS: &[(&str, &[Argument])] = {
-    use Argument::{Any, Format, Glob, Literal, NonEmpty, Regex, SmallNumber};
+    use Argument::{Any, Format, Glob, Literal, NonEmpty, Regex, SmallNumber, Template};
     &[
         // Aggregates
         ("count", &[Any]),
@@ -101,7 +103,7 @@ const BUILTINS: &[(&str, &[Argument])] = {
         ("regex.find_all_string_submatch_n", &[Regex, Any, Any]),
         ("regex.find_n", &[Regex, Any, Any]),
         ("regex.match", &[Regex, Any]),
-        ("regex.replace", &[Any, Regex, Literal]),
+        ("regex.replace", &[Any, Regex, Template]),
         ("regex.split", &[Regex, Any]),
         // Types
         ("is_array", &[Any]),
@@ -248,6 +250,10 @@ impl Calls<'_> {
                 let rewritten = regexes::check(literal(param)?)?;
                 self.rewrites.extend(rewritten.map(|regex| Rewrite::string(self.module.index, param, &regex)));
                 Ok(())
+            }
+            Argument::Template => {
+                let regex = params.get(1).and_then(|regex| string_of(regex)).unwrap_or_default();
+                templates::check(literal(param)?, regex)
             }
             Argument::Format => formats::check(literal(param)?, params.get(1).copied()),
             Argument::Glob => string_of(param).map_or(Ok(()), globs::check_pattern),

@@ -29,11 +29,13 @@ mod formats;
 mod globs;
 mod language;
 mod negation;
+mod packages;
 mod regexes;
 mod rewrite;
 mod sets;
 mod size;
 mod syntax;
+mod templates;
 mod tokens;
 mod tree;
 mod variables;
@@ -87,6 +89,7 @@ pub(super) fn check(source: &PolicySource, limits: &Limits, found: &mut Findings
         every::check(module, &mut rewrites);
     }
     conflicts::check(&parsed, found);
+    packages::check(&parsed, found);
     found.note(entrypoint::check(&source.entrypoint, &parsed));
     let data = found.note(data::check(&source.data, &parsed, limits))?;
     let modules = rewrite::apply(&source.modules, rewrites);

@@ -21,9 +21,11 @@ pub(super) fn check(regex: &str) -> Result<Option<String>, String> {
         format!("invalid regex `{regex}`: {last}")
     };
     let tree = Parser::new().parse(regex).map_err(|error| invalid(&error))?;
-    let edits =
-        ast::visit(&tree, Ascii { edits: Vec::new(), ignores_case: false, folded_class: false, repeats: vec![1] })
-            .map_err(|problem| format!("the regex `{regex}` {problem}"))?;
+    let edits = ast::visit(
+        &tree,
+        Ascii { regex, edits: Vec::new(), ignores_case: false, folded_class: false, repeats: vec![1] },
+    )
+    .map_err(|problem| format!("the regex `{regex}` {problem}"))?;
     let rewritten = apply(regex, edits);
     let compiled = regex::RegexBuilder::new(rewritten.as_deref().unwrap_or(regex)).size_limit(MAX_COMPILED).build();
     match compiled {
@@ -114,14 +116,15 @@ const CLASSES: [&str; 48] = [
 ];
 
 /// Collects what must be written out; fails on what OPA does not have.
-struct Ascii {
+struct Ascii<'a> {
+    regex: &'a str,
     edits: Vec<(Span, Cow<'static, str>)>,
     ignores_case: bool,
     folded_class: bool,
     repeats: Vec<u32>,
 }
 
-impl Visitor for Ascii {
+impl Visitor for Ascii<'_> {
     type Output = Vec<(Span, Cow<'static, str>)>;
     type Err = &'static str;
 
@@ -143,6 +146,7 @@ impl Visitor for Ascii {
                 Ok(())
             }
             Ast::ClassUnicode(class) => self.unicode(class),
+            Ast::ClassBracketed(class) => self.class(class.span),
             Ast::Assertion(assertion) => match assertion.kind {
                 AssertionKind::WordBoundary => {
                     self.edits.push((assertion.span, r"(?-u:\b)".into()));
@@ -188,7 +192,16 @@ impl Visitor for Ascii {
     }
 }
 
-impl Ascii {
+impl Ascii<'_> {
+    /// `[--a]` is a range in OPA, and three characters in `regex`.
+    fn class(&self, span: Span) -> Result<(), &'static str> {
+        let text = self.regex.get(span.start.offset..span.end.offset).unwrap_or_default();
+        match text.trim_start_matches('[').trim_start_matches('^').starts_with("--") {
+            true => Err("begins a class with `--`, which OPA reads differently"),
+            false => Ok(()),
+        }
+    }
+
     /// Only what Go 1.26 knows: the classes of Unicode 15.
     fn unicode(&mut self, class: &ClassUnicode) -> Result<(), &'static str> {
         let name = match &class.kind {

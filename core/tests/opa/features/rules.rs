@@ -174,6 +174,11 @@ pub(crate) const FEATURES: &[Feature] = &[
                 "a reference over the rules of a package",
             ),
             ("allow if count(input.claims.xs)\ncount(x) if x", "with the name of a builtin function"),
+            (
+                "package scbte\nallow if regex.match(`^/admin`, input.path)\npackage scbte.regex\nmatch(a, b) if { a; b }",
+                "hides the builtins of that name",
+            ),
+            ("package scbte\nallow if not data.lib\npackage lib.sub", "a package without rules"),
             ("allow if input.claims.a == 1 with input.claims as {\"a\": 1}", "`with` is not supported"),
         ],
     },
