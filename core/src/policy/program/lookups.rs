@@ -12,11 +12,16 @@ use regorus::Value;
 use regorus::rvm::Instruction;
 use regorus::rvm::instructions::LiteralOrRegister;
 use regorus::rvm::program::Program;
+use std::cell::Cell;
+
+/// Members of the data that are looked at, all look-ups together: they are followed with each admission.
+const MAX_LOOKS: usize = 10_000_000;
 
 /// Refuses a program that looks up an array of the data by what may be a text.
 pub(super) fn check(program: &Program, segments: &[Segment], data: &Value, found: &mut Findings) {
+    let looks = Cell::new(0);
     for segment in segments {
-        let lookups = Lookups { program, segment, data };
+        let lookups = Lookups { program, segment, data, looks: &looks };
         for pc in segment.pcs.clone() {
             if lookups.finds_array_by_text(pc) {
                 let refusal = Refusal::Unsupported {
@@ -27,12 +32,17 @@ pub(super) fn check(program: &Program, segments: &[Segment], data: &Value, found
             }
         }
     }
+    if looks.get() > MAX_LOOKS {
+        let what = "members of the data, over all look-ups";
+        found.add(Refusal::TooMuch { what, found: looks.get(), limit: MAX_LOOKS });
+    }
 }
 
 struct Lookups<'a> {
     program: &'a Program,
     segment: &'a Segment,
     data: &'a Value,
+    looks: &'a Cell<usize>,
 }
 
 /// A part of a reference.
@@ -53,7 +63,7 @@ impl Lookups<'_> {
             if text && values.iter().any(|value| matches!(value, Value::Array(_))) {
                 return true;
             }
-            values = values.into_iter().flat_map(|value| members(value, &key)).collect();
+            values = self.members(values, &key);
         }
         false
     }
@@ -84,11 +94,24 @@ impl Lookups<'_> {
         }
         if let Some(collection) = self.looped(&instruction, register) {
             let all = Key::Computed { number: false };
-            return self.values(collection, writer).into_iter().flat_map(|value| members(value, &all)).collect();
+            return self.members(self.values(collection, writer), &all);
         }
         let Some((root, keys)) = self.lookup(writer) else { return Vec::new() };
-        let root = self.values(root, writer);
-        keys.iter().fold(root, |values, key| values.into_iter().flat_map(|value| members(value, key)).collect())
+        keys.iter().fold(self.values(root, writer), |values, key| self.members(values, key))
+    }
+
+    /// What the values have at the key. Nothing, once that was too much: the policy is refused for it.
+    fn members<'a>(&self, values: Vec<&'a Value>, key: &Key<'_>) -> Vec<&'a Value> {
+        let mut found = Vec::new();
+        for value in values {
+            if self.looks.get() > MAX_LOOKS {
+                return Vec::new();
+            }
+            let before = found.len();
+            found.extend(members(value, key));
+            self.looks.set(self.looks.get().saturating_add(found.len().saturating_sub(before)).saturating_add(1));
+        }
+        found
     }
 
     /// The collection, if the instruction loops over one and the register gets its values.

@@ -99,14 +99,23 @@ fn compile_for_machine(policy: &CompiledPolicy, entrypoints: &[&str]) -> Result<
 }
 
 /// Rules compiled together: each takes a register.
-const AT_ONCE: usize = 64;
+const AT_ONCE: usize = 128;
+/// Instructions of all of them; rules that others ask are compiled with each.
+const MAX_INSTRUCTIONS: usize = 250_000;
 
 /// Rules that the entry point never asks must be right, too: OPA refuses them, and another policy may ask them.
 fn check_all_rules(policy: &CompiledPolicy, rules: &[String]) -> Result<(), AdmissionError> {
+    let mut instructions = 0_usize;
     rules.chunks(AT_ONCE).try_for_each(|rules| {
         let entrypoints: Vec<&str> = rules.iter().map(String::as_str).collect();
         let bytecode = compile_for_machine(policy, &entrypoints)?;
-        verify::check_recursion(&bytecode, &segment::all(&bytecode)?)
+        verify::check_recursion(&bytecode, &segment::all(&bytecode)?)?;
+        instructions = instructions.saturating_add(bytecode.instructions.len());
+        if instructions <= MAX_INSTRUCTIONS {
+            return Ok(());
+        }
+        let what = "instructions of all rules, each with what it asks";
+        Err(Refusal::TooMuch { what, found: instructions, limit: MAX_INSTRUCTIONS }.into())
     })
 }
 

@@ -215,6 +215,25 @@ fn sizes_are_bounded() {
     assert!(Policy::admit(&PolicySource { modules: vec![], ..source("", json!({})) }, &Limits::default()).is_err());
 }
 
+/// Natively only: it is the work that is bounded, and here it is done.
+#[test]
+fn the_work_of_admission_is_bounded() {
+    let shared: String =
+        (0..400).map(|n| format!("shared if {{ {}true }}\n", format!("input.path == \"/{n}\"; ").repeat(10))).collect();
+    let askers: String = (0..2000).map(|n| format!("r{n} if shared\n")).collect();
+    let members: serde_json::Map<String, Value> = (0..5000).map(|n| (format!("m{n}"), json!({"a": 1}))).collect();
+    let lookups: String = (0..1200).map(|n| format!("allow if data.a[input.sub][input.ctx] == {n}\n")).collect();
+    for (name, rules, data, what) in [
+        ("rules on one tree", format!("allow if shared\n{shared}{askers}"), json!({}), "instructions of all rules"),
+        ("look-ups", lookups, json!({"a": members}), "members of the data"),
+    ] {
+        match admit(&rules, data).map(drop) {
+            Err(AdmissionError { refusal: Refusal::TooMuch { what: found, .. }, .. }) if found.starts_with(what) => {}
+            other => panic!("{name}: {other:?}"),
+        }
+    }
+}
+
 #[wasm_bindgen_test(unsupported = test)]
 fn data_may_not_hide_a_rule_or_be_found_by_a_number() {
     for (data, admitted) in [
