@@ -81,6 +81,9 @@ pub(crate) enum LoadError {
     /// Two files that would have the same name in a bundle.
     #[error("`{0}` and `{1}` would have the same name in a bundle: give the folder that both are in")]
     SameName(String, String),
+    /// Files that change all the time.
+    #[error("`{path}` keeps changing: it is read once it keeps still", path = .0.display())]
+    Restless(PathBuf),
     /// Nothing to compile.
     #[error("there is no Rego file in {0}")]
     Nothing(String),
@@ -95,6 +98,13 @@ pub(crate) enum LoadError {
     /// Data that cannot be put together.
     #[error(transparent)]
     Data(#[from] DataError),
+}
+
+impl LoadError {
+    /// Whether the same may be read another time, though nobody changes it.
+    pub(crate) const fn may_pass(&self) -> bool {
+        matches!(self, Self::Io { .. })
+    }
 }
 
 /// What a file is read as.
@@ -117,10 +127,11 @@ struct Found {
     part: Part,
 }
 
-/// The files of a policy, none of which was opened.
+/// The files of a policy, none of which was opened, and the folders that they are in.
 #[derive(Debug, Default)]
 pub(crate) struct Listing {
     files: Vec<Found>,
+    folders: Vec<PathBuf>,
     entries: usize,
 }
 
@@ -134,6 +145,11 @@ impl Listing {
             listing.add_file(path)?;
         }
         Ok(listing)
+    }
+
+    /// Every file that is read and every folder that is looked into, in the same order each time.
+    pub(crate) fn paths(&self) -> impl Iterator<Item = &Path> {
+        self.folders.iter().chain(self.files.iter().map(|found| &found.path)).map(PathBuf::as_path)
     }
 
     fn add_file(&mut self, path: &Path) -> Result<(), LoadError> {
@@ -152,6 +168,7 @@ impl Listing {
         if depth > MAX_DEPTH {
             return Err(LoadError::TooDeep(folder.to_owned()));
         }
+        self.folders.push(folder.to_owned());
         let failed = |source| io_error(folder, source);
         let mut paths = Vec::new();
         for entry in fs::read_dir(folder).map_err(failed)? {

@@ -29,21 +29,48 @@ enum Step {
     Push,
     /// It has another companion's, and ours is alive: sign a newer one.
     Contest,
-    /// It has another companion's, and ours is stale: that one knows better.
+    /// It has another companion's, which knows better: ours was not heard from since.
     Yield,
+}
+
+/// How far what we have can be trusted to be the newest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Knowledge {
+    /// Our source says it now.
+    Live,
+    /// Our source said it at this moment (microseconds), and whatever was signed later may be newer.
+    Until(u64),
 }
 
 /// Compares what an Envoy has with our newest envelope. One that lies ahead of the clock orders nothing, neither here nor
 /// in the filter: whoever signed it had a clock that was wrong.
-fn next_step(own: &SignedEnvelope, theirs: &Held, live: bool, now: Timestamp) -> Step {
+fn next_step(own: &SignedEnvelope, theirs: &Held, knowledge: Knowledge, now: Timestamp) -> Step {
     let same = theirs.revision.as_deref() == Some(own.revision.to_string().as_str());
     let horizon = now.plus(TokenRules::default().clock_skew).micros();
-    match theirs.seq {
-        Some(seq) if seq > horizon => Step::Push,
-        Some(seq) if seq >= own.seq && same => Step::Nothing,
-        Some(seq) if seq >= own.seq && live => Step::Contest,
-        Some(seq) if seq >= own.seq => Step::Yield,
-        _ => Step::Push,
+    match (theirs.seq, knowledge) {
+        (None, _) => Step::Push,
+        (Some(seq), _) if seq > horizon => Step::Push,
+        (Some(seq), _) if same => {
+            if seq >= own.seq {
+                Step::Nothing
+            } else {
+                Step::Push
+            }
+        }
+        (Some(seq), Knowledge::Live) => {
+            if seq >= own.seq {
+                Step::Contest
+            } else {
+                Step::Push
+            }
+        }
+        (Some(seq), Knowledge::Until(known)) => {
+            if seq >= known.min(own.seq) {
+                Step::Yield
+            } else {
+                Step::Push
+            }
+        }
     }
 }
 
@@ -137,8 +164,8 @@ impl<S: Subject> Reconciler<S> {
             Ok(theirs) => theirs,
             Err(error) => return away(&error),
         };
-        let live = self.subject.borrow().is_live();
-        match next_step(envelope, S::held(&theirs), live, clock::now()) {
+        let knowledge = self.knowledge(envelope);
+        match next_step(envelope, S::held(&theirs), knowledge, clock::now()) {
             Step::Nothing => TargetState::InSync,
             Step::Push => self.push(envelope).await,
             Step::Contest => {
@@ -146,6 +173,15 @@ impl<S: Subject> Reconciler<S> {
                 TargetState::Contested
             }
             Step::Yield => TargetState::Contested,
+        }
+    }
+
+    fn knowledge(&self, envelope: &SignedEnvelope) -> Knowledge {
+        let subject = self.subject.borrow();
+        match subject.known() {
+            _ if subject.is_live() => Knowledge::Live,
+            Some(known) => Knowledge::Until(known.micros()),
+            None => Knowledge::Until(envelope.seq),
         }
     }
 
@@ -212,25 +248,31 @@ mod tests {
         let revision = Revision::of(&serde_json::json!({"a": 1})).unwrap();
         let own = SignedEnvelope { text: String::new(), seq: 100, iat: Timestamp::default(), revision };
         let (same, other) = (Some(revision.to_string()), Some("other".to_owned()));
-        for (name, seq, revision, live, expected) in [
-            ("has nothing", None, &None, true, Step::Push),
-            ("has nothing, we are stale", None, &None, false, Step::Push),
-            ("behind, same bundle", Some(99), &same, true, Step::Push),
-            ("behind, other bundle", Some(99), &other, true, Step::Push),
-            ("behind, we are stale", Some(99), &other, false, Step::Push),
-            ("has ours", Some(100), &same, true, Step::Nothing),
-            ("ahead, same bundle", Some(101), &same, true, Step::Nothing),
-            ("ahead, same bundle, we are stale", Some(101), &same, false, Step::Nothing),
-            ("ahead, other bundle", Some(101), &other, true, Step::Contest),
-            ("ahead of the clock", Some(30_000_101), &same, true, Step::Push),
-            ("ahead by what clocks may differ", Some(30_000_100), &other, true, Step::Contest),
-            ("far ahead, other bundle", Some(u64::MAX), &other, true, Step::Push),
-            ("as new, other bundle", Some(100), &other, true, Step::Contest),
-            ("ahead, no revision", Some(101), &None, true, Step::Contest),
-            ("ahead, other bundle, we are stale", Some(101), &other, false, Step::Yield),
+        use Knowledge::{Live, Until};
+        for (name, seq, revision, knowledge, expected) in [
+            ("has nothing", None, &None, Live, Step::Push),
+            ("has nothing, we are stale", None, &None, Until(50), Step::Push),
+            ("behind, same", Some(99), &same, Live, Step::Push),
+            ("behind, another", Some(99), &other, Live, Step::Push),
+            ("behind, bundle, we are stale", Some(99), &other, Until(100), Step::Push),
+            ("has ours", Some(100), &same, Live, Step::Nothing),
+            ("ahead, same", Some(101), &same, Live, Step::Nothing),
+            ("ahead, same, we are stale", Some(101), &same, Until(50), Step::Nothing),
+            ("ahead, another", Some(101), &other, Live, Step::Contest),
+            ("ahead of the clock", Some(30_000_101), &same, Live, Step::Push),
+            ("ahead by what clocks may differ", Some(30_000_100), &other, Live, Step::Contest),
+            ("far ahead, another", Some(u64::MAX), &other, Live, Step::Push),
+            ("as new, another", Some(100), &other, Live, Step::Contest),
+            ("ahead, no revision", Some(101), &None, Live, Step::Contest),
+            ("ahead, another, we are stale", Some(101), &other, Until(100), Step::Yield),
+            // A policy is signed again while its source is in trouble.
+            ("behind, same, in trouble", Some(99), &same, Until(50), Step::Push),
+            ("signed before the trouble", Some(49), &other, Until(50), Step::Push),
+            ("signed since the trouble", Some(50), &other, Until(50), Step::Yield),
+            ("signed after ours, known later", Some(101), &other, Until(200), Step::Yield),
         ] {
             let theirs = Held { seq, revision: revision.clone() };
-            assert_eq!(next_step(&own, &theirs, live, Timestamp::from_micros(100)), expected, "{name}");
+            assert_eq!(next_step(&own, &theirs, knowledge, Timestamp::from_micros(100)), expected, "{name}");
         }
     }
 }
