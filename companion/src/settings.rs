@@ -661,6 +661,12 @@ mod tests {
         assert_eq!(settings.log_format, LogFormat::Json);
         assert_eq!(settings.identity, IdentitySettings::Dev(SpiffeId::parse("spiffe://cluster.local/a").unwrap()));
 
+        // What belongs together may come from both.
+        std::fs::write(&path, format!("{MINIMAL}\npolicy = \"p\"")).unwrap();
+        let shadow =
+            RawSettings { config: Some(path.clone()), shadow_policy: Some("q".into()), ..RawSettings::default() };
+        assert_eq!(shadow.check().unwrap().policy.unwrap().shadow, Some("q".into()));
+
         std::fs::write(&path, "target = ").unwrap();
         let broken = RawSettings { config: Some(path), ..RawSettings::default() };
         assert!(broken.check().unwrap_err().to_string().contains("scbte.toml"));

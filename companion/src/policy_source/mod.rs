@@ -288,9 +288,9 @@ impl PolicyWatch {
         }
         match trouble {
             Some(why) if self.state.trouble.as_deref() != Some(why) => {
-                error!(%why, delivers = self.state.policy.is_some(), "not all of the policy is as its source has it");
+                error!(%why, kept = self.state.policy.is_some(), "the policy's source is in trouble; what was good stays in force");
             }
-            None if self.state.trouble.is_some() => info!("the policy is as its source has it again"),
+            None if self.state.trouble.is_some() => info!("the policy's source is well again"),
             _ => {}
         }
     }

@@ -219,6 +219,17 @@ mod tests {
     }
 
     #[test]
+    fn https_stays_https_and_trusts_what_the_machine_trusts() {
+        for (url, https_only) in [("https://a/b", true), ("HTTPS://a/b", true), ("http://a/b", false)] {
+            let server = server(url, RETRY);
+            assert_eq!(server.agent.config().https_only(), https_only, "{url}");
+            assert!(matches!(server.agent.config().tls_config().root_certs(), RootCerts::PlatformVerifier), "{url}");
+        }
+        let error = ureq::Error::RequireHttpsOnly("http://a/b?token=secret".to_owned());
+        assert!(!words(&error).contains("secret"));
+    }
+
+    #[test]
     fn what_is_had_already_is_nothing_new() {
         let mut server = server("http://127.0.0.1:1/", RETRY);
         let answer = |text: &str, etag: &str| Answer::Bundle { bytes: text.as_bytes().into(), etag: Some(etag.into()) };

@@ -1,12 +1,13 @@
 //! Policies that the companion delivers: from files that it watches, and from a bundle server that it polls.
 
+use crate::control::FakeControl;
 use crate::harness::{Companion, eventually, scbte};
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -214,4 +215,39 @@ fn files_are_watched() {
     fs::write(&allow, "package scbte\n\nallow { input.ctx == \"a:b\" }\n").unwrap();
     let v0 = Companion::start(&["--policy", allow.to_str().unwrap(), "--policy-rego-v0"]);
     eventually("a policy in Rego v0", PATIENCE, || policy(&v0)["digest"].is_string());
+}
+
+/// A companion whose policy is spoilt may be behind others.
+#[test]
+fn one_in_trouble_leaves_the_policies_of_others_alone() {
+    let root = tempfile::tempdir().unwrap();
+    let allow = root.path().join("allow.rego");
+    fs::write(&allow, "package scbte\n\nallow := true\n").unwrap();
+    let envoy = FakeControl::start();
+    let companion = Companion::start(&["--push", &envoy.endpoint(), "--policy", allow.to_str().unwrap()]);
+    let state = || companion.admin("/readyz").json()["targets"][0]["policy"]["state"].clone();
+    let another = |seq: Option<u64>| {
+        let policy = &mut envoy.envoy().policy;
+        (policy.seq, policy.revision) = (seq, Some("another".to_owned()));
+        policy.pushes
+    };
+    eventually("the policy", PATIENCE, || envoy.envoy().policy.seq.is_some());
+    let first = envoy.envoy().policy.seq.map(|seq| seq + 1000);
+    let pushes = another(first);
+    eventually("it stands up for what its source has", PATIENCE, || envoy.envoy().policy.pushes > pushes);
+    let conflicts = || companion.metric("scbte_policy_conflicts_total");
+    assert!(conflicts() > 0.0);
+
+    fs::write(&allow, "nonsense").unwrap();
+    eventually("the trouble", PATIENCE, || error(&companion).contains("allow.rego:1"));
+    let (before, now) = (conflicts(), SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_micros());
+    let pushes = another(u64::try_from(now).ok());
+    eventually("it sees that", PATIENCE, || state() == "contested");
+    std::thread::sleep(Duration::from_secs(6));
+    assert_eq!((envoy.envoy().policy.pushes, conflicts()), (pushes, before), "left alone");
+
+    // An Envoy that has nothing gets the last good one.
+    another(None);
+    eventually("its own", PATIENCE, || state() == "in_sync");
+    assert_eq!(envoy.envoy().policy.pushes, pushes + 1);
 }
