@@ -29,17 +29,17 @@ enum Step {
     Push,
     /// It has another companion's, and ours is alive: sign a newer one.
     Contest,
-    /// It has another companion's, which knows better: ours was not heard from since.
+    /// It has another companion's, which may know better: our source was not heard from since.
     Yield,
 }
 
 /// How far what we have can be trusted to be the newest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Knowledge {
-    /// Our source says it now.
-    Live,
-    /// Our source said it at this moment (microseconds), and whatever was signed later may be newer.
-    Until(u64),
+struct Knowledge {
+    /// Whether our source is alive.
+    live: bool,
+    /// What was signed since (microseconds) may be newer; nothing, where that goes by our own signature.
+    until: Option<u64>,
 }
 
 /// Compares what an Envoy has with our newest envelope. One that lies ahead of the clock orders nothing, neither here nor
@@ -47,30 +47,19 @@ enum Knowledge {
 fn next_step(own: &SignedEnvelope, theirs: &Held, knowledge: Knowledge, now: Timestamp) -> Step {
     let same = theirs.revision.as_deref() == Some(own.revision.to_string().as_str());
     let horizon = now.plus(TokenRules::default().clock_skew).micros();
-    match (theirs.seq, knowledge) {
-        (None, _) => Step::Push,
-        (Some(seq), _) if seq > horizon => Step::Push,
-        (Some(seq), _) if same => {
-            if seq >= own.seq {
-                Step::Nothing
-            } else {
-                Step::Push
-            }
-        }
-        (Some(seq), Knowledge::Live) => {
-            if seq >= own.seq {
+    match theirs.seq {
+        Some(seq) if seq > horizon => Step::Push,
+        Some(seq) if same && seq >= own.seq => Step::Nothing,
+        Some(_) if same => Step::Push,
+        Some(seq) if knowledge.until.is_some_and(|until| seq >= until) => Step::Yield,
+        Some(seq) if seq >= own.seq => {
+            if knowledge.live {
                 Step::Contest
             } else {
-                Step::Push
-            }
-        }
-        (Some(seq), Knowledge::Until(known)) => {
-            if seq >= known.min(own.seq) {
                 Step::Yield
-            } else {
-                Step::Push
             }
         }
+        _ => Step::Push,
     }
 }
 
@@ -164,7 +153,7 @@ impl<S: Subject> Reconciler<S> {
             Ok(theirs) => theirs,
             Err(error) => return away(&error),
         };
-        let knowledge = self.knowledge(envelope);
+        let knowledge = self.knowledge();
         match next_step(envelope, S::held(&theirs), knowledge, clock::now()) {
             Step::Nothing => TargetState::InSync,
             Step::Push => self.push(envelope).await,
@@ -176,13 +165,9 @@ impl<S: Subject> Reconciler<S> {
         }
     }
 
-    fn knowledge(&self, envelope: &SignedEnvelope) -> Knowledge {
+    fn knowledge(&self) -> Knowledge {
         let subject = self.subject.borrow();
-        match subject.known() {
-            _ if subject.is_live() => Knowledge::Live,
-            Some(known) => Knowledge::Until(known.micros()),
-            None => Knowledge::Until(envelope.seq),
-        }
+        Knowledge { live: subject.is_live(), until: subject.known().map(Timestamp::micros) }
     }
 
     async fn push(&mut self, envelope: &SignedEnvelope) -> TargetState {
@@ -248,28 +233,36 @@ mod tests {
         let revision = Revision::of(&serde_json::json!({"a": 1})).unwrap();
         let own = SignedEnvelope { text: String::new(), seq: 100, iat: Timestamp::default(), revision };
         let (same, other) = (Some(revision.to_string()), Some("other".to_owned()));
-        use Knowledge::{Live, Until};
+        let (live, dead) = (Knowledge { live: true, until: None }, Knowledge { live: false, until: None });
+        let since = |until| Knowledge { live: false, until: Some(until) };
+        let polled = |until| Knowledge { live: true, until: Some(until) };
         for (name, seq, revision, knowledge, expected) in [
-            ("has nothing", None, &None, Live, Step::Push),
-            ("has nothing, we are stale", None, &None, Until(50), Step::Push),
-            ("behind, same", Some(99), &same, Live, Step::Push),
-            ("behind, another", Some(99), &other, Live, Step::Push),
-            ("behind, bundle, we are stale", Some(99), &other, Until(100), Step::Push),
-            ("has ours", Some(100), &same, Live, Step::Nothing),
-            ("ahead, same", Some(101), &same, Live, Step::Nothing),
-            ("ahead, same, we are stale", Some(101), &same, Until(50), Step::Nothing),
-            ("ahead, another", Some(101), &other, Live, Step::Contest),
-            ("ahead of the clock", Some(30_000_101), &same, Live, Step::Push),
-            ("ahead by what clocks may differ", Some(30_000_100), &other, Live, Step::Contest),
-            ("far ahead, another", Some(u64::MAX), &other, Live, Step::Push),
-            ("as new, another", Some(100), &other, Live, Step::Contest),
-            ("ahead, no revision", Some(101), &None, Live, Step::Contest),
-            ("ahead, another, we are stale", Some(101), &other, Until(100), Step::Yield),
+            ("has nothing", None, &None, live, Step::Push),
+            ("has nothing, we are stale", None, &None, dead, Step::Push),
+            ("behind, same", Some(99), &same, live, Step::Push),
+            ("behind, another", Some(99), &other, live, Step::Push),
+            ("behind, we are stale", Some(99), &other, dead, Step::Push),
+            ("has ours", Some(100), &same, live, Step::Nothing),
+            ("ahead, same", Some(101), &same, live, Step::Nothing),
+            ("ahead, same, we are stale", Some(101), &same, dead, Step::Nothing),
+            ("ahead, another", Some(101), &other, live, Step::Contest),
+            ("ahead of the clock", Some(30_000_101), &same, live, Step::Push),
+            ("ahead by what clocks may differ", Some(30_000_100), &other, live, Step::Contest),
+            ("far ahead, another", Some(u64::MAX), &other, live, Step::Push),
+            ("as new, another", Some(100), &other, live, Step::Contest),
+            ("ahead, no revision", Some(101), &None, live, Step::Contest),
+            ("ahead, another, we are stale", Some(101), &other, dead, Step::Yield),
             // A policy is signed again while its source is in trouble.
-            ("behind, same, in trouble", Some(99), &same, Until(50), Step::Push),
-            ("signed before the trouble", Some(49), &other, Until(50), Step::Push),
-            ("signed since the trouble", Some(50), &other, Until(50), Step::Yield),
-            ("signed after ours, known later", Some(101), &other, Until(200), Step::Yield),
+            ("in trouble, has nothing", None, &None, since(50), Step::Push),
+            ("in trouble, has an older one of ours", Some(99), &same, since(50), Step::Push),
+            ("in trouble, signed before", Some(49), &other, since(50), Step::Push),
+            ("in trouble, signed since", Some(50), &other, since(50), Step::Yield),
+            ("in trouble, signed after ours", Some(101), &other, since(200), Step::Yield),
+            // And between two looks at its server.
+            ("signed since it was asked", Some(99), &other, polled(50), Step::Yield),
+            ("signed after ours, since it was asked", Some(101), &other, polled(50), Step::Yield),
+            ("signed after ours, before it was asked", Some(101), &other, polled(200), Step::Contest),
+            ("signed before ours and before it was asked", Some(49), &other, polled(50), Step::Push),
         ] {
             let theirs = Held { seq, revision: revision.clone() };
             assert_eq!(next_step(&own, &theirs, knowledge, Timestamp::from_micros(100)), expected, "{name}");

@@ -4,9 +4,10 @@
 //! trust bundle it signs nothing then, and the last envelope ages out. A policy must not age out because a file was
 //! spoilt or a server is away: its last good one is signed again each minute. So the time of a signature says nothing of
 //! the age of what was signed; what does is the moment at which the policy was last known to be what its source has. An
-//! Envoy with another policy that was signed after that moment has it from a companion that knows better, and is left
-//! alone. An Envoy that has this one, an older one or none gets it, as ever. (Companions that are polled do not see what
-//! Envoys have: those that serve the same Envoys should have the same source.)
+//! Envoy with another policy that was signed after that moment has it from a companion that may know better, and is left
+//! alone: until the source is heard from again, which for a bundle server that is well is the next time it is asked. An
+//! Envoy that has this one, an older one or none gets it, as ever. (A companion that is polled does not see what Envoys
+//! have: those that serve the same Envoys so should have the same source.)
 
 use crate::control_client::{Held, TargetStatus};
 use crate::identity::Identity;
@@ -66,7 +67,7 @@ pub(crate) trait Subject: Clone + Send + Sync + 'static {
     /// What it is.
     const KIND: Kind;
 
-    /// Whether it is what its source has: only then is it worth a contest.
+    /// Whether its source is alive and has nothing else: only then is it worth a contest.
     fn is_live(&self) -> bool;
 
     /// Whether it may be signed, again too.
@@ -74,7 +75,7 @@ pub(crate) trait Subject: Clone + Send + Sync + 'static {
         self.is_live()
     }
 
-    /// When it was last known to be what its source has, where that is not the time of its signature.
+    /// When it was last known to be what its source has, where that is neither now nor the time of its signature.
     fn known(&self) -> Option<Timestamp> {
         None
     }
@@ -125,7 +126,7 @@ impl Subject for PolicyState {
     }
 
     fn known(&self) -> Option<Timestamp> {
-        Some(self.known)
+        self.known
     }
 
     fn revision(&self) -> Option<Revision> {

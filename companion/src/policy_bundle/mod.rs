@@ -24,7 +24,7 @@ pub(crate) use signatures::SignatureError;
 
 use archive::{Archive, ArchiveError};
 use scbte_core::json::JsonError;
-use scbte_core::policy::{Module, PolicySource, RegoVersion};
+use scbte_core::policy::Module;
 use serde_json::{Map, Value};
 
 /// A policy with its data, as it is handed on.
@@ -171,16 +171,6 @@ impl Bundle {
             archive.add(&module.name, module.rego.clone().into_bytes())?;
         }
         archive.write()
-    }
-
-    /// What is compiled of it.
-    pub(crate) fn source(&self, entrypoint: &str) -> PolicySource {
-        PolicySource {
-            modules: self.modules.clone(),
-            data: Value::Object(self.data.clone()),
-            entrypoint: entrypoint.to_owned(),
-            rego_version: self.manifest.rego_version.unwrap_or(RegoVersion::V1),
-        }
     }
 }
 

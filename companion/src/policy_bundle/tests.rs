@@ -8,6 +8,7 @@ use p256::ecdsa::signature::Signer as _;
 use p256::ecdsa::{Signature, SigningKey};
 use p256::elliptic_curve::Generate as _;
 use scbte_core::base64;
+use scbte_core::policy::RegoVersion;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use tar::{EntryType, Header};
@@ -61,7 +62,6 @@ fn a_bundle_is_what_was_put_into_it() {
     let bytes = bundle.write().unwrap();
     let read = Bundle::read(&bytes, None).unwrap();
     assert_eq!((&read.manifest, &read.modules, &read.data), (&bundle.manifest, &bundle.modules, &bundle.data));
-    assert_eq!(read.source("data.x.y").digest(), bundle.source("data.x.y").digest());
     // Reproducible.
     assert_eq!(bundle.write().unwrap(), bytes);
     assert_eq!(read.write().unwrap(), bytes);

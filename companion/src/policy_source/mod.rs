@@ -100,8 +100,8 @@ pub(crate) struct PolicyState {
     pub(crate) policy: Option<Arc<ReadyPolicy>>,
     /// Why what is there now is not it.
     pub(crate) trouble: Option<Arc<str>>,
-    /// When the policy was last known to be what its source has.
-    pub(crate) known: Timestamp,
+    /// When the policy was last known to be what its source has; nothing, while that is watched and well.
+    pub(crate) known: Option<Timestamp>,
 }
 
 impl PolicyState {
@@ -201,6 +201,8 @@ pub(crate) struct PolicyWatch {
     finder: Arc<Mutex<Finder>>,
     /// Why the server could not be asked the last time.
     outage: Option<String>,
+    /// When the policy was found, or found unchanged.
+    known: Timestamp,
     state: PolicyState,
 }
 
@@ -214,7 +216,8 @@ impl PolicyWatch {
         };
         let shadow = shadow.map(|path| Slot::new(Some(Watched::new(path, None))));
         let finder = Finder { rules, policy: Slot::new(files), shadow, ready: None };
-        Self { server, finder: Arc::new(Mutex::new(finder)), outage: None, state: PolicyState::default() }
+        let finder = Arc::new(Mutex::new(finder));
+        Self { server, finder, outage: None, known: Timestamp::default(), state: PolicyState::default() }
     }
 
     /// Publishes every change until nobody listens.
@@ -268,8 +271,9 @@ impl PolicyWatch {
         let revision = |policy: &Option<Arc<ReadyPolicy>>| policy.as_ref().map(|policy| policy.revision);
         let is_new = revision(&finder.ready) != revision(&self.state.policy);
         if is_new || (asked && finder.policy.trouble.is_none()) {
-            self.state.known = now;
+            self.known = now;
         }
+        self.state.known = (self.server.is_some() || trouble.is_some()).then_some(self.known);
         if is_new {
             self.state.policy.clone_from(&finder.ready);
         }
@@ -279,7 +283,8 @@ impl PolicyWatch {
             self.tell(is_new, trouble.as_deref());
             self.state.trouble = trouble;
         }
-        has_changed
+        // When a server was asked last is news, too: see [`crate::subject`].
+        has_changed || (self.server.is_some() && asked)
     }
 
     fn tell(&self, is_new: bool, trouble: Option<&str>) {
@@ -366,8 +371,8 @@ mod tests {
         fs::write(&file, ALLOW).unwrap();
         let mut watch = watch(&file, None);
         settle(&mut watch).await;
-        let (first, known) = (digest(&watch), watch.state.known);
-        assert!(known > Timestamp::default());
+        let first = digest(&watch);
+        assert_eq!(watch.state.known, None, "it is watched");
         let long = format!("package scbte\n\nallow if {} == \"", " ".repeat(70_000));
         for (text, part) in [
             ("package scbte\n\nallow if {", "allow.rego:3"),
@@ -381,13 +386,14 @@ mod tests {
             assert_eq!(digest(&watch), first, "{text}");
         }
         let since = watch.state.known;
+        assert!(since > Some(Timestamp::default()));
         fs::remove_file(&file).unwrap();
         settle(&mut watch).await;
         assert!(trouble(&watch).contains("No such file") && digest(&watch) == first);
         assert_eq!(watch.state.known, since, "in trouble nothing is confirmed");
         fs::write(&file, ALLOW).unwrap();
         assert_eq!(settle(&mut watch).await, 1);
-        assert!(watch.state.is_current() && watch.state.known > since);
+        assert!(watch.state.is_current() && watch.state.known.is_none());
     }
 
     #[tokio::test]

@@ -3,6 +3,7 @@
 use super::{Loaded, PolicyArgs, check};
 use crate::commands::{Output, Result, Usage};
 use crate::policy_bundle::{Bundle, Manifest, checked_revision};
+use crate::policy_files::PolicyFiles;
 use crate::state;
 use crate::words::hex;
 use scbte_core::policy::Policy;
@@ -49,8 +50,8 @@ impl Build {
         let bundle = self.bundle(&loaded, &policy);
         let bytes = bundle.write().map_err(Usage::new)?;
         // What others will read is what was checked.
-        let read = Bundle::read(&bytes, None).map_err(Usage::new)?;
-        if read.source(&loaded.source.entrypoint) != loaded.source {
+        let read = PolicyFiles::of_bundle("the bundle", &bytes, None).map_err(Usage::new)?;
+        if read.source(&loaded.source.entrypoint, None) != loaded.source {
             return Err(Usage::new("the bundle does not hold what was checked").into());
         }
         store(&self.output, &bytes).map_err(Usage::new)?;
