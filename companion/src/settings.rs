@@ -70,7 +70,7 @@ pub(crate) struct RawSettings {
     #[arg(long, env = "SCBTE_POLICY_KEY", hide_env_values = true, value_name = "FILE")]
     pub(crate) policy_key: Option<PathBuf>,
 
-    /// With --policy-key: the `kid` that the signature must name
+    /// With --policy-key: what the signature's `kid` must be, if it has one
     #[arg(long, env = "SCBTE_POLICY_KEY_ID", hide_env_values = true, value_name = "KID")]
     pub(crate) policy_key_id: Option<String>,
 

@@ -81,7 +81,7 @@ struct PolicyArgs {
     #[arg(long, value_name = "FILE")]
     verification_key: Option<PathBuf>,
 
-    /// With --verification-key: the `kid` that the signature must name
+    /// With --verification-key: what the signature's `kid` must be, if it has one
     #[arg(long, value_name = "KID", requires = "verification_key")]
     verification_key_id: Option<String>,
 
