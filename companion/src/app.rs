@@ -173,9 +173,8 @@ impl Signing {
 }
 
 fn watch_policy(settings: PolicySettings, tasks: &mut JoinSet<()>) -> watch::Receiver<PolicyState> {
-    let (policy, first) = PolicyWatch::open(settings);
-    let (publish, state) = watch::channel(first);
-    tasks.spawn(policy.run(publish));
+    let (publish, state) = watch::channel(PolicyState::default());
+    tasks.spawn(PolicyWatch::new(settings).run(publish));
     state
 }
 

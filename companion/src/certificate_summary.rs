@@ -1,6 +1,6 @@
 //! What a certificate says, in words, for people; nothing here decides anything.
 
-use crate::words::{relative, utc, visible};
+use crate::words::{hex, relative, utc, visible};
 use scbte_core::time::Timestamp;
 use sha2::{Digest as _, Sha256};
 use x509_cert::Certificate;
@@ -32,7 +32,7 @@ impl CertificateSummary {
             is_ca: constraints.is_some_and(|(_, constraints)| constraints.ca),
             not_before: at(tbs.validity().not_before),
             not_after: at(tbs.validity().not_after),
-            fingerprint: Sha256::digest(der).iter().map(|byte| format!("{byte:02x}")).collect(),
+            fingerprint: hex(&Sha256::digest(der)),
         })
     }
 

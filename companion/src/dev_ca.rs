@@ -4,6 +4,7 @@
 //! length (X509-SVID §2, §4.1, §4.3); SVIDs for an hour, back-dated by ten seconds.
 
 use crate::identity::{Svid, SvidError};
+use crate::words::hex;
 use p256::ecdsa::{DerSignature, SigningKey};
 use p256::elliptic_curve::Generate as _;
 use p256::pkcs8::{DecodePrivateKey as _, EncodePrivateKey as _, LineEnding};
@@ -96,7 +97,7 @@ impl Authority {
         let key = SigningKey::try_generate()?;
         let serial = random_serial()?;
         // Path building goes by names: no two authorities may share one.
-        let unique: String = serial.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+        let unique = hex(serial.get(..8).unwrap_or(&serial));
         let subject = Name::from_str(&format!("CN={trust_domain} {unique},O=SCBTE dev trust domain"))?;
         let profile = AuthorityProfile { subject, uri: uri(&format!("spiffe://{trust_domain}"))? };
         let validity = validity(now, now.plus(AUTHORITY_LIFETIME))?;

@@ -1,7 +1,7 @@
 //! Envelopes: signed when what is in them changes, and every minute so that filters know they are fresh.
 //!
-//! Signed only while the source is alive; the identity source is asked before what it said is signed again. Never for an
-//! empty set, and never with a `seq` beyond this machine's clock: a filter would refuse it, and a process that answers
+//! Signed only while the source is alive, but for policies (see [`crate::subject`]); the identity source is asked before
+//! what it said is signed again. Never for an empty set, and never with a `seq` beyond this machine's clock: a filter would refuse it, and a process that answers
 //! with a huge `seq` must not draw us there.
 
 use crate::clock;
@@ -142,7 +142,8 @@ fn to_sign<S: Subject>(
     current: Option<&SignedEnvelope>,
     now: Timestamp,
 ) -> Option<Revision> {
-    let revision = subject.revision().filter(|_| subject.is_live())?;
+    let may = if trigger == Trigger::Contest { subject.is_live() } else { subject.may_sign() };
+    let revision = subject.revision().filter(|_| may)?;
     let is_current = |current: &SignedEnvelope| current.revision == revision && !current.is_due(now);
     // An SVID was renewed, say.
     (trigger == Trigger::Contest || !current.is_some_and(is_current)).then_some(revision)
@@ -250,6 +251,7 @@ impl<S: Subject> Envelopes<S> {
 mod tests {
     use super::*;
     use crate::identity::{Bundles, Identity};
+    use crate::policy_source::{PolicyState, ReadyPolicy};
     use scbte_core::bundle::BundleSet;
     use scbte_core::envelope::{Envelope, Trust};
     use scbte_core::signature::InModule;
@@ -349,6 +351,22 @@ mod tests {
         ] {
             let identity = Identity { bundles, live, ..Identity::default() };
             assert_eq!(to_sign(trigger, &identity, current, soon).is_some(), signs, "{name}");
+        }
+        // A policy whose source is in trouble is kept fresh, and fights for nothing.
+        let policy = ReadyPolicy { json: Value::Null, revision: same.revision, digest: String::new() };
+        let good = PolicyState { policy: Some(Arc::new(policy)), ..PolicyState::default() };
+        let troubled = PolicyState { trouble: Some("away".into()), ..good.clone() };
+        let none = PolicyState { policy: None, ..troubled.clone() };
+        for (name, trigger, state, now, signs) in [
+            ("well", Look, &good, later, true),
+            ("well, soon", Look, &good, soon, false),
+            ("well, a contest", Contest, &good, soon, true),
+            ("in trouble", Look, &troubled, later, true),
+            ("in trouble, just now", Changed, &troubled, soon, false),
+            ("in trouble, a contest", Contest, &troubled, later, false),
+            ("nothing yet", Look, &none, later, false),
+        ] {
+            assert_eq!(to_sign(trigger, state, Some(&same), now).is_some(), signs, "policy: {name}");
         }
         let live = Identity { bundles: Some(one()), live: true, ..Identity::default() };
         for trigger in [Changed, Look] {

@@ -24,6 +24,7 @@ mod metrics;
 mod minter;
 mod policy_bundle;
 mod policy_files;
+mod policy_limits;
 mod policy_source;
 mod problem;
 mod readiness;

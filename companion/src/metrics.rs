@@ -141,7 +141,7 @@ fn register_gauges(registry: &mut Registry, gauges: &Gauges) {
         }
     };
     gauge("scbte_trust_bundle_age_seconds", "Age of the newest trust bundle envelope", gauges.bundle_age);
-    let help = "Whether the newest policy that was found is delivered; 0: it is refused, or cannot be had";
+    let help = "Whether the newest policy that was found is delivered; 0: none was, it is refused, or cannot be had";
     gauge("scbte_policy_current", help, gauges.policy_current.map(u64::from));
     gauge("scbte_svid_remaining_seconds", "Time until the SVID expires", gauges.svid_left);
     gauge("scbte_identity_age_seconds", "Time since the identity source was last alive", gauges.identity_age);

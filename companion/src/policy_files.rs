@@ -1,24 +1,30 @@
 //! A policy from files, folders and bundles, the way OPA lays them out.
 //!
-//! From a folder: `*.rego`, `*_test.rego`, `data.json` (and `.yaml`, `.yml`) at the place that its folder says, and
-//! `.manifest` in the root. Names that begin with a dot are passed over, links are followed (a mounted ConfigMap is made
-//! of both). A file of any other name that ends in `.json` or `.yaml`, given by itself, is data of the root. A file that
-//! ends in `.tar.gz` is a bundle.
+//! From a folder: `*.rego`, `*_test.rego`, `data.json` at the place that its folder says, and `.manifest` in the root.
+//! Names that begin with a dot are passed over, links are followed (a mounted ConfigMap is made of both). A file of any
+//! other name that ends in `.json`, given by itself, is data of the root. A file that ends in `.tar.gz` is a bundle.
+//!
+//! [`Listing`] says which files these are; who watches them looks at the same ones. Only regular files are read: a pipe
+//! of the right name would keep its reader waiting for ever.
 
 use crate::policy_bundle::{
-    Bundle, BundleError, DataError, Documents, FileKind, Manifest, SignatureError, VerificationKey,
+    Bundle, BundleError, DataError, Documents, FileKind, Manifest, ManifestError, VerificationKey,
 };
+use rustix::fs::OFlags;
 use scbte_core::policy::{Module, PolicySource, RegoVersion};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 /// Longest file that is read.
 const MAX_FILE: u64 = 32 << 20;
 /// Folders inside one another.
 const MAX_DEPTH: usize = 16;
+/// Files and folders of a policy, hidden ones not counted.
+const MAX_ENTRIES: usize = 4096;
 
 /// A policy as its author laid it out.
 #[derive(Debug, Default)]
@@ -49,22 +55,39 @@ pub(crate) enum LoadError {
     /// Longer than any policy.
     #[error("`{path}` has more than {MAX_FILE} bytes", path = .0.display())]
     TooLarge(PathBuf),
+    /// More than any policy has.
+    #[error("`{path}` has more than {MAX_ENTRIES} files and folders in it", path = .0.display())]
+    TooMany(PathBuf),
     /// Folders without an end.
     #[error("`{path}` is more than {MAX_DEPTH} folders deep: does a link lead back?", path = .0.display())]
     TooDeep(PathBuf),
+    /// A pipe, a device, a socket.
+    #[error("`{path}` is no regular file", path = .0.display())]
+    NotAFile(PathBuf),
     /// Rego that is no text, a name that is no text.
     #[error("`{path}` is not UTF-8", path = .0.display())]
     NotText(PathBuf),
     /// A file that is nothing of a policy.
-    #[error("`{path}` is neither Rego (`.rego`), nor data (`.json`, `.yaml`), nor a bundle (`.tar.gz`), nor a folder", path = .0.display())]
+    #[error("`{path}` is neither Rego (`.rego`), nor data (`.json`), nor a bundle (`.tar.gz`), nor a folder", path = .0.display())]
     Unknown(PathBuf),
+    /// A key, and nothing that could be signed with it.
+    #[error("`{path}` is {what}: only bundles are signed", path = path.display())]
+    NotSigned {
+        /// Which file or folder.
+        path: PathBuf,
+        /// What it is.
+        what: &'static str,
+    },
     /// Two files that would have the same name in a bundle.
     #[error("`{0}` and `{1}` would have the same name in a bundle: give the folder that both are in")]
     SameName(String, String),
+    /// Files that change all the time.
+    #[error("`{path}` keeps changing: it is read once it keeps still", path = .0.display())]
+    Restless(PathBuf),
     /// Nothing to compile.
     #[error("there is no Rego file in {0}")]
     Nothing(String),
-    /// A bundle that is none.
+    /// A bundle that is none, or that is not signed as it must be.
     #[error("`{path}`: {source}", path = path.display())]
     Bundle {
         /// Which file.
@@ -72,17 +95,113 @@ pub(crate) enum LoadError {
         /// What is wrong.
         source: BundleError,
     },
-    /// A bundle that somebody else made.
-    #[error("`{path}`: {source}", path = path.display())]
-    Signature {
-        /// Which file.
-        path: PathBuf,
-        /// What is wrong.
-        source: SignatureError,
-    },
     /// Data that cannot be put together.
     #[error(transparent)]
     Data(#[from] DataError),
+}
+
+impl LoadError {
+    /// Whether the same may be read another time, though nobody changes it.
+    pub(crate) const fn may_pass(&self) -> bool {
+        matches!(self, Self::Io { .. })
+    }
+}
+
+/// What a file is read as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    Rego,
+    /// Data, at the place that its folder says.
+    Data,
+    /// Data of the root, whatever it is called.
+    RootData,
+    Manifest,
+    Bundle,
+}
+
+/// A file that is read; `inside` is its name in a bundle.
+#[derive(Debug)]
+struct Found {
+    path: PathBuf,
+    inside: String,
+    part: Part,
+}
+
+/// The files of a policy, none of which was opened, and the folders that they are in.
+#[derive(Debug, Default)]
+pub(crate) struct Listing {
+    files: Vec<Found>,
+    folders: Vec<PathBuf>,
+    entries: usize,
+}
+
+impl Listing {
+    /// What there is at a path.
+    pub(crate) fn of(path: &Path) -> Result<Self, LoadError> {
+        let mut listing = Self::default();
+        if metadata(path)?.is_dir() {
+            listing.add_folder(path, "", 0)?;
+        } else {
+            listing.add_file(path)?;
+        }
+        Ok(listing)
+    }
+
+    /// Every file that is read and every folder that is looked into, in the same order each time.
+    pub(crate) fn paths(&self) -> impl Iterator<Item = &Path> {
+        self.folders.iter().chain(self.files.iter().map(|found| &found.path)).map(PathBuf::as_path)
+    }
+
+    fn add_file(&mut self, path: &Path) -> Result<(), LoadError> {
+        let name = file_name(path)?;
+        let part = match FileKind::of(name) {
+            FileKind::Policy | FileKind::Test => Part::Rego,
+            _ if is_bundle(name) => Part::Bundle,
+            _ if [".json", ".yaml", ".yml"].iter().any(|end| name.ends_with(end)) => Part::RootData,
+            _ => return Err(LoadError::Unknown(path.to_owned())),
+        };
+        self.files.push(Found { path: path.to_owned(), inside: name.to_owned(), part });
+        Ok(())
+    }
+
+    fn add_folder(&mut self, folder: &Path, inside: &str, depth: usize) -> Result<(), LoadError> {
+        if depth > MAX_DEPTH {
+            return Err(LoadError::TooDeep(folder.to_owned()));
+        }
+        self.folders.push(folder.to_owned());
+        let failed = |source| io_error(folder, source);
+        let mut paths = Vec::new();
+        for entry in fs::read_dir(folder).map_err(failed)? {
+            let path = entry.map_err(failed)?.path();
+            let name = file_name(&path)?;
+            if name.starts_with('.') && (FileKind::of(name) != FileKind::Manifest || depth > 0) {
+                continue;
+            }
+            self.entries += 1;
+            if self.entries > MAX_ENTRIES {
+                return Err(LoadError::TooMany(folder.to_owned()));
+            }
+            paths.push(path);
+        }
+        paths.sort();
+        paths.iter().try_for_each(|path| self.add_entry(path, inside, depth))
+    }
+
+    fn add_entry(&mut self, path: &Path, folder: &str, depth: usize) -> Result<(), LoadError> {
+        let name = file_name(path)?;
+        let inside = if folder.is_empty() { name.to_owned() } else { format!("{folder}/{name}") };
+        let part = match FileKind::of(name) {
+            // A link that leads nowhere is nothing of a policy, if it is not called so.
+            FileKind::Other if !path.is_dir() => return Ok(()),
+            _ if metadata(path)?.is_dir() => return self.add_folder(path, &inside, depth + 1),
+            FileKind::Policy | FileKind::Test => Part::Rego,
+            FileKind::Json | FileKind::Yaml => Part::Data,
+            FileKind::Manifest => Part::Manifest,
+            FileKind::Other => return Ok(()),
+        };
+        self.files.push(Found { path: path.to_owned(), inside, part });
+        Ok(())
+    }
 }
 
 /// What is read so far.
@@ -94,11 +213,16 @@ struct Reader<'a> {
 }
 
 impl PolicyFiles {
-    /// Reads files, folders and bundles. With a key, each bundle must be signed with it.
+    /// Reads files, folders and bundles. With a key, there may only be bundles, and each must be signed with it.
     pub(crate) fn load(paths: &[PathBuf], key: Option<&VerificationKey>) -> Result<Self, LoadError> {
         let mut reader = Reader { key, ..Reader::default() };
         for path in paths {
-            reader.read(path)?;
+            if key.is_some() {
+                check_signable(path)?;
+            }
+            for found in Listing::of(path)?.files {
+                reader.read(&found)?;
+            }
         }
         let places: Vec<String> = paths.iter().map(|path| format!("`{}`", path.display())).collect();
         reader.finish(&places.join(", "))
@@ -121,10 +245,30 @@ impl PolicyFiles {
         }
     }
 
+    /// Whether everything lies under the roots that `.manifest` names: a bundle of it would be refused otherwise.
+    pub(crate) fn check_roots(&self) -> Result<(), ManifestError> {
+        self.manifest.check(&self.modules, &self.data)
+    }
+
     /// Where a module is, for people.
     pub(crate) fn place_of<'a>(&'a self, module: &'a str) -> &'a str {
         self.places.get(module).map_or(module, String::as_str)
     }
+}
+
+/// Refuses what carries no signature: what a key is named for is never taken without one.
+pub(crate) fn check_signable(path: &Path) -> Result<(), LoadError> {
+    let not_signed = |what| Err(LoadError::NotSigned { path: path.to_owned(), what });
+    match file_name(path) {
+        _ if path.is_dir() => not_signed("a folder"),
+        Ok(name) if is_bundle(name) => Ok(()),
+        Ok(_) => not_signed("no bundle (`.tar.gz`)"),
+        Err(error) => Err(error),
+    }
+}
+
+fn is_bundle(name: &str) -> bool {
+    name.ends_with(".tar.gz") || name.ends_with(".tgz")
 }
 
 impl Reader<'_> {
@@ -139,51 +283,27 @@ impl Reader<'_> {
         Ok(files)
     }
 
-    fn read(&mut self, path: &Path) -> Result<(), LoadError> {
-        if metadata(path)?.is_dir() {
-            return self.read_folder(path, "", 0);
-        }
-        let name = file_name(path)?;
-        match FileKind::of(name) {
-            FileKind::Policy | FileKind::Test => self.read_rego(path, name),
-            _ if name.ends_with(".tar.gz") || name.ends_with(".tgz") => self.read_bundle(path),
-            _ if [".json", ".yaml", ".yml"].iter().any(|end| name.ends_with(end)) => {
-                Ok(self.documents.add_to_root(&path.display().to_string(), &read_bytes(path)?)?)
+    fn read(&mut self, found: &Found) -> Result<(), LoadError> {
+        let path = found.path.as_path();
+        let content = read_bytes(path)?;
+        let place = path.display().to_string();
+        match found.part {
+            Part::Rego => {
+                let rego = String::from_utf8(content).map_err(|_| LoadError::NotText(path.to_owned()))?;
+                self.add(FileKind::of(&found.inside), Module { name: found.inside.clone(), rego }, place)
             }
-            _ => Err(LoadError::Unknown(path.to_owned())),
-        }
-    }
-
-    /// `inside` is the folder's name in a bundle.
-    fn read_folder(&mut self, folder: &Path, inside: &str, depth: usize) -> Result<(), LoadError> {
-        if depth > MAX_DEPTH {
-            return Err(LoadError::TooDeep(folder.to_owned()));
-        }
-        let entries = fs::read_dir(folder).and_then(Iterator::collect::<Result<Vec<_>, _>>);
-        let mut paths: Vec<PathBuf> =
-            entries.map_err(|source| io_error(folder, source))?.iter().map(fs::DirEntry::path).collect();
-        paths.sort();
-        for path in paths {
-            let name = file_name(&path)?;
-            let inside = if inside.is_empty() { name.to_owned() } else { format!("{inside}/{name}") };
-            let kind = FileKind::of(name);
-            if name.starts_with('.') && (kind != FileKind::Manifest || depth > 0) {
-                continue;
+            // The message names the file; where it belongs is told by its place in the folder.
+            Part::Data => {
+                Ok(self.documents.add_file(&found.inside, &content).map_err(|error| error.in_file(&place))?)
             }
-            match kind {
-                _ if metadata(&path)?.is_dir() => self.read_folder(&path, &inside, depth + 1)?,
-                FileKind::Policy | FileKind::Test => self.read_rego(&path, &inside)?,
-                FileKind::Json | FileKind::Yaml => self.read_data(&path, &inside)?,
-                FileKind::Manifest => self.read_manifest(&path)?,
-                FileKind::Other => {}
+            Part::RootData => Ok(self.documents.add_to_root(&place, &content)?),
+            Part::Manifest => {
+                let manifest = Manifest::read(&content);
+                self.files.manifest = manifest.map_err(|source| LoadError::Bundle { path: path.to_owned(), source })?;
+                Ok(())
             }
+            Part::Bundle => self.add_bundle(path, &content),
         }
-        Ok(())
-    }
-
-    fn read_rego(&mut self, path: &Path, name: &str) -> Result<(), LoadError> {
-        let rego = String::from_utf8(read_bytes(path)?).map_err(|_| LoadError::NotText(path.to_owned()))?;
-        self.add(FileKind::of(name), Module { name: name.to_owned(), rego }, path.display().to_string())
     }
 
     fn add(&mut self, kind: FileKind, module: Module, place: String) -> Result<(), LoadError> {
@@ -197,35 +317,11 @@ impl Reader<'_> {
         Ok(())
     }
 
-    fn read_data(&mut self, path: &Path, inside: &str) -> Result<(), LoadError> {
-        // The message names the file; where it belongs is told by its place in the folder.
-        let content = read_bytes(path)?;
-        Ok(self.documents.add_file(inside, &content).map_err(|error| error.in_file(&path.display().to_string()))?)
-    }
-
-    fn read_manifest(&mut self, path: &Path) -> Result<(), LoadError> {
-        let content = read_bytes(path)?;
-        self.files.manifest =
-            Manifest::read(&content).map_err(|source| LoadError::Bundle { path: path.to_owned(), source })?;
-        Ok(())
-    }
-
-    fn read_bundle(&mut self, path: &Path) -> Result<(), LoadError> {
-        self.add_bundle(path, &read_bytes(path)?)
-    }
-
     fn add_bundle(&mut self, path: &Path, bytes: &[u8]) -> Result<(), LoadError> {
-        let bundle = Bundle::read(bytes);
+        let bundle = Bundle::read(bytes, self.key);
         let bundle = bundle.map_err(|source| LoadError::Bundle { path: path.to_owned(), source })?;
-        if let Some(key) = self.key {
-            bundle.verify(key).map_err(|source| LoadError::Signature { path: path.to_owned(), source })?;
-        }
-        for (kind, module) in bundle
-            .modules
-            .into_iter()
-            .map(|module| (FileKind::Policy, module))
-            .chain(bundle.tests.into_iter().map(|module| (FileKind::Test, module)))
-        {
+        let modules = bundle.modules.into_iter().map(|module| (FileKind::Policy, module));
+        for (kind, module) in modules.chain(bundle.tests.into_iter().map(|module| (FileKind::Test, module))) {
             let place = format!("{}/{}", path.display(), module.name);
             self.add(kind, module, place)?;
         }
@@ -248,13 +344,28 @@ fn file_name(path: &Path) -> Result<&str, LoadError> {
 }
 
 fn read_bytes(path: &Path) -> Result<Vec<u8>, LoadError> {
+    let failed = |source| io_error(path, source);
     let mut bytes = Vec::new();
-    let file = File::open(path).map_err(|source| io_error(path, source))?;
-    file.take(MAX_FILE + 1).read_to_end(&mut bytes).map_err(|source| io_error(path, source))?;
+    let file = open(path)?;
+    file.take(MAX_FILE + 1).read_to_end(&mut bytes).map_err(failed)?;
     match u64::try_from(bytes.len()) {
         Ok(length) if length <= MAX_FILE => Ok(bytes),
         _ => Err(LoadError::TooLarge(path.to_owned())),
     }
+}
+
+/// Opens a regular file. Looked at before, since opening a device may do something; and after, since it may be another.
+fn open(path: &Path) -> Result<File, LoadError> {
+    let regular = |metadata: &fs::Metadata| match metadata.is_file() {
+        true => Ok(()),
+        false => Err(LoadError::NotAFile(path.to_owned())),
+    };
+    regular(&metadata(path)?)?;
+    let failed = |source| io_error(path, source);
+    let flags = OFlags::NONBLOCK.bits().cast_signed();
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(failed)?;
+    regular(&file.metadata().map_err(failed)?)?;
+    Ok(file)
 }
 
 #[cfg(test)]
@@ -290,7 +401,7 @@ mod tests {
             ("a_test.rego", "package a_test"),
             ("lib/users/c.rego", "package c"),
             ("data.json", r#"{"top": 1}"#),
-            ("lib/data.yaml", "users: [x]"),
+            ("lib/data.json", r#"{"users": ["x"]}"#),
             ("lib/users2/data.json", "[1, 2]"),
             (".manifest", r#"{"revision": "r1", "rego_version": 0}"#),
             (".hidden.rego", "not Rego"),
@@ -310,8 +421,9 @@ mod tests {
 
     #[test]
     fn files_are_taken_one_by_one() {
-        let root = folder(&[("a.rego", "package a"), ("x/grants.json", r#"{"grants": {}}"#), ("y.yaml", "teams: []")]);
-        let files = load(root.path(), &["a.rego", "x/grants.json", "y.yaml"]).unwrap();
+        let root =
+            folder(&[("a.rego", "package a"), ("x/grants.json", r#"{"grants": {}}"#), ("y.json", "{\"teams\": []}")]);
+        let files = load(root.path(), &["a.rego", "x/grants.json", "y.json"]).unwrap();
         assert_eq!(Value::Object(files.data), json!({"grants": {}, "teams": []}));
         assert_eq!(names(&files.modules), ["a.rego"]);
     }
@@ -335,6 +447,8 @@ mod tests {
             ("twice/data.json", r#"{"x": 1, "x": 2}"#),
             ("twice.json", r#"{"x": 1, "x": 2}"#),
             ("bad.yaml", "a: [}"),
+            ("yaml/data.yml", "a: 1"),
+            ("pipe/a.rego", "package a"),
             ("bad.tar.gz", "no gzip"),
             ("note.txt", ""),
             ("bytes.rego", ""),
@@ -343,6 +457,8 @@ mod tests {
         ]);
         fs::write(root.path().join("bytes.rego"), b"package \xff").unwrap();
         symlink(".", root.path().join("a/loop")).unwrap();
+        let pipe = root.path().join("pipe/x.rego");
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
         for (paths, expected) in [
             (&["missing"][..], "`ROOT/missing`: No such file"),
             (&["b/p.rego", "a/p.rego"], "`ROOT/b/p.rego` and `ROOT/a/p.rego` would have the same name"),
@@ -351,7 +467,10 @@ mod tests {
             (&["array"], "`ROOT/array/data.json`: found an array, expected an object"),
             (&["twice"], "`ROOT/twice/data.json`: not acceptable JSON"),
             (&["twice.json"], "`ROOT/twice.json`: not acceptable JSON"),
-            (&["bad.yaml"], "`ROOT/bad.yaml`: not acceptable YAML"),
+            (&["bad.yaml"], "`ROOT/bad.yaml`: data in YAML is not supported"),
+            (&["yaml"], "`ROOT/yaml/data.yml`: data in YAML is not supported"),
+            (&["pipe"], "`ROOT/pipe/x.rego` is no regular file"),
+            (&["pipe/x.rego"], "`ROOT/pipe/x.rego` is no regular file"),
             (&["bad.tar.gz"], "`ROOT/bad.tar.gz`: not a tar archive in gzip"),
             (&["note.txt"], "`ROOT/note.txt` is neither Rego"),
             (&["bytes.rego"], "`ROOT/bytes.rego` is not UTF-8"),
@@ -361,5 +480,41 @@ mod tests {
             let error = load(root.path(), paths).unwrap_err();
             assert!(error.contains(expected), "{paths:?}: {error}");
         }
+    }
+
+    #[test]
+    fn what_no_policy_has_is_not_counted_and_too_much_is_refused() {
+        let root = folder(&[("a.rego", "package a")]);
+        symlink("nowhere", root.path().join("note.txt")).unwrap();
+        for number in 0..MAX_ENTRIES {
+            fs::write(root.path().join(format!(".{number}")), "").unwrap();
+        }
+        assert!(load(root.path(), &[""]).is_ok(), "hidden ones do not count");
+        for number in 0..MAX_ENTRIES {
+            fs::write(root.path().join(number.to_string()), "").unwrap();
+        }
+        assert!(load(root.path(), &[""]).unwrap_err().contains("more than 4096 files and folders"));
+    }
+
+    #[test]
+    fn with_a_key_only_bundles_are_taken() {
+        let key = VerificationKey::parse(include_str!("policy_bundle/fixtures/policy.pub.pem")).unwrap();
+        let bundle = include_bytes!("policy_bundle/fixtures/policy.tar.gz");
+        let root = folder(&[("policy/a.rego", "package a"), ("data.json", "{}")]);
+        fs::write(root.path().join("signed.tar.gz"), bundle).unwrap();
+        fs::create_dir(root.path().join("folder.tar.gz")).unwrap();
+        for (name, expected) in [
+            ("signed.tar.gz", Ok(())),
+            ("policy", Err("is a folder: only bundles are signed")),
+            ("folder.tar.gz", Err("is a folder: only bundles are signed")),
+            ("policy/a.rego", Err("is no bundle (`.tar.gz`): only bundles are signed")),
+            ("data.json", Err("is no bundle")),
+        ] {
+            let found = PolicyFiles::load(&[root.path().join(name)], Some(&key)).map_err(|error| error.to_string());
+            assert_eq!(found.is_ok(), expected.is_ok(), "{name}: {found:?}");
+            assert!(found.err().unwrap_or_default().contains(expected.err().unwrap_or_default()), "{name}");
+        }
+        let two = [root.path().join("signed.tar.gz"), root.path().join("data.json")];
+        assert!(PolicyFiles::load(&two, Some(&key)).is_err(), "all of them must be signed");
     }
 }

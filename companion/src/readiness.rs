@@ -1,4 +1,5 @@
-//! Whether this companion does its job: it can mint, and it has a trust bundle to hand out.
+//! Whether this companion does its job: it can mint, and it has a trust bundle to hand out, and a policy, where it
+//! delivers one.
 //!
 //! An Envoy that is away makes it no less ready: the two often wait for each other's start. Targets are told of all the
 //! same, for people.
@@ -76,7 +77,7 @@ impl Status {
         Gauges {
             bundle_age: self.newest.borrow().as_ref().map(|envelope| now.since(envelope.iat).as_secs()),
             svid_left: identity.svid.as_ref().map(left),
-            policy_current: self.policy.as_ref().map(|policy| policy.state.borrow().trouble.is_none()),
+            policy_current: self.policy.as_ref().map(|policy| policy.state.borrow().is_current()),
             live: identity.live,
             identity_age: identity.age(now),
             targets: self.targets.iter().map(in_sync).collect(),

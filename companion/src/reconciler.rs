@@ -29,20 +29,36 @@ enum Step {
     Push,
     /// It has another companion's, and ours is alive: sign a newer one.
     Contest,
-    /// It has another companion's, and ours is stale: that one knows better.
+    /// It has another companion's, which may know better: our source was not heard from since.
     Yield,
+}
+
+/// How far what we have can be trusted to be the newest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Knowledge {
+    /// Whether our source is alive.
+    live: bool,
+    /// What was signed since (microseconds) may be newer; nothing, where that goes by our own signature.
+    until: Option<u64>,
 }
 
 /// Compares what an Envoy has with our newest envelope. One that lies ahead of the clock orders nothing, neither here nor
 /// in the filter: whoever signed it had a clock that was wrong.
-fn next_step(own: &SignedEnvelope, theirs: &Held, live: bool, now: Timestamp) -> Step {
+fn next_step(own: &SignedEnvelope, theirs: &Held, knowledge: Knowledge, now: Timestamp) -> Step {
     let same = theirs.revision.as_deref() == Some(own.revision.to_string().as_str());
     let horizon = now.plus(TokenRules::default().clock_skew).micros();
     match theirs.seq {
         Some(seq) if seq > horizon => Step::Push,
-        Some(seq) if seq >= own.seq && same => Step::Nothing,
-        Some(seq) if seq >= own.seq && live => Step::Contest,
-        Some(seq) if seq >= own.seq => Step::Yield,
+        Some(seq) if same && seq >= own.seq => Step::Nothing,
+        Some(_) if same => Step::Push,
+        Some(seq) if knowledge.until.is_some_and(|until| seq >= until) => Step::Yield,
+        Some(seq) if seq >= own.seq => {
+            if knowledge.live {
+                Step::Contest
+            } else {
+                Step::Yield
+            }
+        }
         _ => Step::Push,
     }
 }
@@ -137,8 +153,8 @@ impl<S: Subject> Reconciler<S> {
             Ok(theirs) => theirs,
             Err(error) => return away(&error),
         };
-        let live = self.subject.borrow().is_live();
-        match next_step(envelope, S::held(&theirs), live, clock::now()) {
+        let knowledge = self.knowledge();
+        match next_step(envelope, S::held(&theirs), knowledge, clock::now()) {
             Step::Nothing => TargetState::InSync,
             Step::Push => self.push(envelope).await,
             Step::Contest => {
@@ -147,6 +163,11 @@ impl<S: Subject> Reconciler<S> {
             }
             Step::Yield => TargetState::Contested,
         }
+    }
+
+    fn knowledge(&self) -> Knowledge {
+        let subject = self.subject.borrow();
+        Knowledge { live: subject.is_live(), until: subject.known().map(Timestamp::micros) }
     }
 
     async fn push(&mut self, envelope: &SignedEnvelope) -> TargetState {
@@ -212,25 +233,39 @@ mod tests {
         let revision = Revision::of(&serde_json::json!({"a": 1})).unwrap();
         let own = SignedEnvelope { text: String::new(), seq: 100, iat: Timestamp::default(), revision };
         let (same, other) = (Some(revision.to_string()), Some("other".to_owned()));
-        for (name, seq, revision, live, expected) in [
-            ("has nothing", None, &None, true, Step::Push),
-            ("has nothing, we are stale", None, &None, false, Step::Push),
-            ("behind, same bundle", Some(99), &same, true, Step::Push),
-            ("behind, other bundle", Some(99), &other, true, Step::Push),
-            ("behind, we are stale", Some(99), &other, false, Step::Push),
-            ("has ours", Some(100), &same, true, Step::Nothing),
-            ("ahead, same bundle", Some(101), &same, true, Step::Nothing),
-            ("ahead, same bundle, we are stale", Some(101), &same, false, Step::Nothing),
-            ("ahead, other bundle", Some(101), &other, true, Step::Contest),
-            ("ahead of the clock", Some(30_000_101), &same, true, Step::Push),
-            ("ahead by what clocks may differ", Some(30_000_100), &other, true, Step::Contest),
-            ("far ahead, other bundle", Some(u64::MAX), &other, true, Step::Push),
-            ("as new, other bundle", Some(100), &other, true, Step::Contest),
-            ("ahead, no revision", Some(101), &None, true, Step::Contest),
-            ("ahead, other bundle, we are stale", Some(101), &other, false, Step::Yield),
+        let (live, dead) = (Knowledge { live: true, until: None }, Knowledge { live: false, until: None });
+        let since = |until| Knowledge { live: false, until: Some(until) };
+        let polled = |until| Knowledge { live: true, until: Some(until) };
+        for (name, seq, revision, knowledge, expected) in [
+            ("has nothing", None, &None, live, Step::Push),
+            ("has nothing, we are stale", None, &None, dead, Step::Push),
+            ("behind, same", Some(99), &same, live, Step::Push),
+            ("behind, another", Some(99), &other, live, Step::Push),
+            ("behind, we are stale", Some(99), &other, dead, Step::Push),
+            ("has ours", Some(100), &same, live, Step::Nothing),
+            ("ahead, same", Some(101), &same, live, Step::Nothing),
+            ("ahead, same, we are stale", Some(101), &same, dead, Step::Nothing),
+            ("ahead, another", Some(101), &other, live, Step::Contest),
+            ("ahead of the clock", Some(30_000_101), &same, live, Step::Push),
+            ("ahead by what clocks may differ", Some(30_000_100), &other, live, Step::Contest),
+            ("far ahead, another", Some(u64::MAX), &other, live, Step::Push),
+            ("as new, another", Some(100), &other, live, Step::Contest),
+            ("ahead, no revision", Some(101), &None, live, Step::Contest),
+            ("ahead, another, we are stale", Some(101), &other, dead, Step::Yield),
+            // A policy is signed again while its source is in trouble.
+            ("in trouble, has nothing", None, &None, since(50), Step::Push),
+            ("in trouble, has an older one of ours", Some(99), &same, since(50), Step::Push),
+            ("in trouble, signed before", Some(49), &other, since(50), Step::Push),
+            ("in trouble, signed since", Some(50), &other, since(50), Step::Yield),
+            ("in trouble, signed after ours", Some(101), &other, since(200), Step::Yield),
+            // And between two looks at its server.
+            ("signed since it was asked", Some(99), &other, polled(50), Step::Yield),
+            ("signed after ours, since it was asked", Some(101), &other, polled(50), Step::Yield),
+            ("signed after ours, before it was asked", Some(101), &other, polled(200), Step::Contest),
+            ("signed before ours and before it was asked", Some(49), &other, polled(50), Step::Push),
         ] {
             let theirs = Held { seq, revision: revision.clone() };
-            assert_eq!(next_step(&own, &theirs, live, Timestamp::from_micros(100)), expected, "{name}");
+            assert_eq!(next_step(&own, &theirs, knowledge, Timestamp::from_micros(100)), expected, "{name}");
         }
     }
 }

@@ -6,17 +6,17 @@ use crate::http_client::{Endpoint, NotAnEndpoint};
 use crate::listen::{ListenAddress, NotAnAddress};
 use crate::logging::{LogFormat, LogLevel};
 use crate::policy_bundle::VerificationKey;
-use crate::policy_source::{BundleServer, Origin, PolicySettings};
+use crate::policy_files::{LoadError, check_signable};
+use crate::policy_limits::{MaxData, NotMaxData};
+use crate::policy_source::{BundleServer, BundleUrl, INTERVALS, NotAUrl, Origin, PolicyRules, PolicySettings};
 use crate::state::{self, StateError};
 use crate::words;
 use crate::workload_api::{NotASocket, Socket};
 use axum::http::HeaderName;
-use bytesize::ByteSize;
 use scbte_core::policy::{PolicySource, RegoVersion};
 use scbte_core::spiffe_id::{SpiffeId, SpiffeIdError, TrustDomain};
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 /// Where the token API listens.
 const TOKEN_LISTEN: &str = "127.0.0.1:8090";
@@ -66,20 +66,28 @@ pub(crate) struct RawSettings {
     #[arg(long, env = "SCBTE_POLICY", hide_env_values = true, value_name = "PATH|URL")]
     pub(crate) policy: Option<String>,
 
-    /// With a URL: public key (PEM or JWK) that the bundle must be signed with (OPA's .signatures.json)
+    /// Public key (PEM or JWK) that the bundle must be signed with (OPA's .signatures.json), from a URL or in a file
     #[arg(long, env = "SCBTE_POLICY_KEY", hide_env_values = true, value_name = "FILE")]
     pub(crate) policy_key: Option<PathBuf>,
+
+    /// With --policy-key: what the signature's `kid` must be, if it has one
+    #[arg(long, env = "SCBTE_POLICY_KEY_ID", hide_env_values = true, value_name = "KID")]
+    pub(crate) policy_key_id: Option<String>,
+
+    /// With --policy-key: the scope that the signature must be for
+    #[arg(long, env = "SCBTE_POLICY_SCOPE", hide_env_values = true, value_name = "SCOPE")]
+    pub(crate) policy_scope: Option<String>,
 
     /// With a URL: take bundles that nobody signed; whoever can change them can open every service
     #[arg(long, env = "SCBTE_POLICY_ALLOW_UNSIGNED", hide_env_values = true, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
     pub(crate) policy_allow_unsigned: Option<bool>,
 
-    /// With a URL: how often it is asked [default: 30s]
+    /// With a URL: how often it is asked, 1s to 1h [default: 30s]
     #[arg(long, env = "SCBTE_POLICY_INTERVAL", hide_env_values = true, value_name = "SPAN")]
     pub(crate) policy_interval: Option<String>,
 
     /// Policy to watch beside it: evaluated on the same requests, decides nothing; where it disagrees is counted
-    #[arg(long, env = "SCBTE_SHADOW_POLICY", hide_env_values = true, value_name = "PATH", requires = "policy")]
+    #[arg(long, env = "SCBTE_SHADOW_POLICY", hide_env_values = true, value_name = "PATH")]
     pub(crate) shadow_policy: Option<PathBuf>,
 
     /// The rule that decides [default: data.scbte.allow]
@@ -90,7 +98,7 @@ pub(crate) struct RawSettings {
     #[arg(long, env = "SCBTE_POLICY_REGO_V0", hide_env_values = true, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
     pub(crate) policy_rego_v0: Option<bool>,
 
-    /// Most data that a policy may have, as the filters' policy.max_data [default: 1MiB]
+    /// Most data that a policy may have, as the filters' policy.max_data, 1KiB to 64MiB [default: 1MiB]
     #[arg(long, env = "SCBTE_POLICY_MAX_DATA", hide_env_values = true, value_name = "SIZE")]
     pub(crate) policy_max_data: Option<String>,
 
@@ -180,17 +188,29 @@ pub(crate) enum SettingsError {
     /// No key.
     #[error("`--policy-key`: {0}")]
     PolicyKey(String),
-    /// No time span.
-    #[error("`--policy-interval`: expected a time span of at least 1s, such as `30s`, found `{0}`")]
-    Interval(String),
-    /// No size.
-    #[error("`{flag}`: expected a size such as `1MiB`, found `{found}`")]
-    Size {
+    /// Something about a policy, and no policy.
+    #[error("`{0}` is given, but no `--policy`")]
+    NoPolicy(&'static str),
+    /// Something that is given for naught.
+    #[error("`{flag}` is given, but {why}")]
+    InVain {
         /// The flag.
         flag: &'static str,
-        /// The text.
-        found: String,
+        /// Why it does nothing.
+        why: &'static str,
     },
+    /// No URL.
+    #[error("`--policy`: {0}")]
+    PolicyUrl(#[from] NotAUrl),
+    /// A key, and nothing that could be signed.
+    #[error("`--policy-key` is given, but {0}")]
+    NotSigned(LoadError),
+    /// No time span.
+    #[error("`--policy-interval`: expected a time span from 1s to 1h, such as `30s`, found `{0}`")]
+    Interval(String),
+    /// No size.
+    #[error("`--policy-max-data`: {0}")]
+    MaxData(#[from] NotMaxData),
     /// A list that allows nothing, or all.
     #[error("`{0}` is empty: name what is allowed, or leave it out to allow all")]
     EmptyList(&'static str),
@@ -308,6 +328,8 @@ impl RawSettings {
             push: first(self.push, other.push),
             policy: self.policy.or(other.policy),
             policy_key: self.policy_key.or(other.policy_key),
+            policy_key_id: self.policy_key_id.or(other.policy_key_id),
+            policy_scope: self.policy_scope.or(other.policy_scope),
             policy_allow_unsigned: self.policy_allow_unsigned.or(other.policy_allow_unsigned),
             policy_interval: self.policy_interval.or(other.policy_interval),
             shadow_policy: self.shadow_policy.or(other.shadow_policy),
@@ -405,40 +427,81 @@ fn target(name: Option<String>) -> Result<String, SettingsError> {
 }
 
 fn policy(settings: &RawSettings) -> Result<Option<PolicySettings>, SettingsError> {
-    let flag = "--policy-max-data";
-    let max_data = settings.policy_max_data.as_deref().unwrap_or("1MiB");
-    let wrong = || SettingsError::Size { flag, found: max_data.to_owned() };
-    let max_data = max_data.parse::<ByteSize>().ok().and_then(|size| usize::try_from(size.as_u64()).ok());
-    let max_data = max_data.ok_or_else(wrong)?;
+    let Some(policy) = &settings.policy else { return no_policy(settings).map(|()| None) };
     let entrypoint = settings.policy_entrypoint.as_deref().unwrap_or(PolicySource::DEFAULT_ENTRYPOINT);
-    let Some(policy) = &settings.policy else { return Ok(None) };
-    Ok(Some(PolicySettings {
-        origin: origin(policy, settings)?,
-        shadow: settings.shadow_policy.clone(),
+    let max_data = settings.policy_max_data.as_deref().map(str::parse).transpose()?;
+    let MaxData(max_data) = max_data.unwrap_or_default();
+    let rules = PolicyRules {
         entrypoint: entrypoint.to_owned(),
         rego_version: (settings.policy_rego_v0 == Some(true)).then_some(RegoVersion::V0),
         max_data,
-    }))
+    };
+    Ok(Some(PolicySettings { origin: origin(policy, settings)?, shadow: settings.shadow_policy.clone(), rules }))
+}
+
+/// Without a policy, nothing about one means anything.
+fn no_policy(settings: &RawSettings) -> Result<(), SettingsError> {
+    let given = [
+        ("--shadow-policy", settings.shadow_policy.is_some()),
+        ("--policy-key", settings.policy_key.is_some()),
+        ("--policy-key-id", settings.policy_key_id.is_some()),
+        ("--policy-scope", settings.policy_scope.is_some()),
+        ("--policy-allow-unsigned", settings.policy_allow_unsigned == Some(true)),
+        ("--policy-interval", settings.policy_interval.is_some()),
+        ("--policy-entrypoint", settings.policy_entrypoint.is_some()),
+        ("--policy-rego-v0", settings.policy_rego_v0 == Some(true)),
+        ("--policy-max-data", settings.policy_max_data.is_some()),
+    ];
+    match given.into_iter().find(|(_, is_given)| *is_given) {
+        Some((flag, _)) => Err(SettingsError::NoPolicy(flag)),
+        None => Ok(()),
+    }
 }
 
 fn origin(policy: &str, settings: &RawSettings) -> Result<Origin, SettingsError> {
-    if !policy.starts_with("http://") && !policy.starts_with("https://") {
-        return Ok(Origin::Files(policy.into()));
+    if BundleUrl::is_meant(policy) { server(policy, settings) } else { files(policy.into(), settings) }
+}
+
+fn files(path: PathBuf, settings: &RawSettings) -> Result<Origin, SettingsError> {
+    let why = "`--policy` is no URL";
+    for (flag, is_given) in [
+        ("--policy-allow-unsigned", settings.policy_allow_unsigned == Some(true)),
+        ("--policy-interval", settings.policy_interval.is_some()),
+    ] {
+        if is_given {
+            return Err(SettingsError::InVain { flag, why });
+        }
     }
-    let key = settings.policy_key.as_deref().map(policy_key).transpose()?;
+    if settings.policy_key.is_some() {
+        check_signable(&path).map_err(SettingsError::NotSigned)?;
+    }
+    Ok(Origin::Files(path, policy_key(settings)?))
+}
+
+fn server(url: &str, settings: &RawSettings) -> Result<Origin, SettingsError> {
+    let url = url.parse()?;
+    let key = policy_key(settings)?;
     if key.is_none() && settings.policy_allow_unsigned != Some(true) {
         return Err(SettingsError::Unsigned);
     }
     let interval = settings.policy_interval.as_deref().unwrap_or("30s");
-    let span = humantime::parse_duration(interval).ok().filter(|span| *span >= Duration::from_secs(1));
+    let span = humantime::parse_duration(interval).ok().filter(|span| INTERVALS.contains(span));
     let span = span.ok_or_else(|| SettingsError::Interval(interval.to_owned()))?;
-    Ok(Origin::Server(Box::new(BundleServer::new(policy.to_owned(), key, span))))
+    Ok(Origin::Server(Box::new(BundleServer::new(url, key, span))))
 }
 
-fn policy_key(path: &Path) -> Result<VerificationKey, SettingsError> {
-    let wrong = |why: String| SettingsError::PolicyKey(format!("`{}`: {why}", path.display()));
-    let text = state::read(path).map_err(|error| wrong(error.to_string()))?;
-    VerificationKey::parse(&text).map_err(|error| wrong(error.to_string()))
+fn policy_key(settings: &RawSettings) -> Result<Option<VerificationKey>, SettingsError> {
+    let RawSettings { policy_key, policy_key_id: id, policy_scope: scope, .. } = settings;
+    let Some(path) = policy_key else {
+        let why = "no `--policy-key`";
+        return match (id, scope) {
+            (Some(_), _) => Err(SettingsError::InVain { flag: "--policy-key-id", why }),
+            (_, Some(_)) => Err(SettingsError::InVain { flag: "--policy-scope", why }),
+            (None, None) => Ok(None),
+        };
+    };
+    let key = VerificationKey::load(path, id.clone(), scope.clone());
+    key.map(Some).map_err(SettingsError::PolicyKey)
 }
 
 /// An empty list is refused: it reads as "none", and no list means "all".
@@ -499,8 +562,29 @@ mod tests {
             ("allow_audience = [\"a*b\"]", "`--allow-audience`: expected a name"),
             ("policy = \"https://policies/bundle.tar.gz\"", "`--policy-allow-unsigned`"),
             ("policy = \"http://p/b\"\npolicy_allow_unsigned = true\npolicy_interval = \"1ms\"", "`--policy-interval`"),
-            ("policy = \"http://p/b\"\npolicy_key = \"/nonexistent\"", "`--policy-key`: `/nonexistent`"),
-            ("policy = \"p\"\npolicy_max_data = \"big\"", "`--policy-max-data`: expected a size"),
+            ("policy = \"http://p/b\"\npolicy_allow_unsigned = true\npolicy_interval = \"1day\"", "from 1s to 1h"),
+            ("policy = \"http://p/b\"\npolicy_key = \"/nonexistent\"", "`--policy-key`: there is no `/nonexistent`"),
+            ("policy = \"p\"\npolicy_max_data = \"big\"", "`--policy-max-data`: expected a size from 1KiB to 64MiB"),
+            ("policy = \"p\"\npolicy_max_data = \"1GiB\"", "`--policy-max-data`: expected a size"),
+            ("policy = \"p\"\npolicy_max_data = \"1\"", "`--policy-max-data`: expected a size"),
+            ("policy = \"HTTPS://p/b\"", "`--policy-allow-unsigned`"),
+            ("policy = \"https://\"\npolicy_allow_unsigned = true", "`--policy`: expected a URL"),
+            (
+                "policy = \"p\"\npolicy_allow_unsigned = true",
+                "`--policy-allow-unsigned` is given, but `--policy` is no URL",
+            ),
+            ("policy = \"p\"\npolicy_interval = \"1m\"", "`--policy-interval` is given, but `--policy` is no URL"),
+            (
+                "policy = \"/\"\npolicy_key = \"k\"",
+                "`--policy-key` is given, but `/` is a folder: only bundles are signed",
+            ),
+            ("policy = \"a.rego\"\npolicy_key = \"k\"", "`a.rego` is no bundle"),
+            ("policy = \"a.tar.gz\"\npolicy_key = \"/nonexistent\"", "`--policy-key`: there is no `/nonexistent`"),
+            ("policy = \"p\"\npolicy_scope = \"s\"", "`--policy-scope` is given, but no `--policy-key`"),
+            ("policy = \"p\"\npolicy_key_id = \"k\"", "`--policy-key-id` is given, but no `--policy-key`"),
+            ("shadow_policy = \"p\"", "`--shadow-policy` is given, but no `--policy`"),
+            ("policy_key = \"p\"", "`--policy-key` is given, but no `--policy`"),
+            ("policy_max_data = \"1MiB\"", "`--policy-max-data` is given, but no `--policy`"),
             ("require_header = \"a b\"", "`a b` is no header name"),
             ("unknown = 1", "unknown field `unknown`"),
             ("log_format = \"xml\"", "unknown variant `xml`"),
@@ -508,6 +592,7 @@ mod tests {
             let error = with(lines).unwrap_err();
             assert!(error.contains(part), "{lines}: {error}");
         }
+        assert!(with("policy = \"p\"\nshadow_policy = \"q\"\npolicy_allow_unsigned = false").is_ok());
         assert!(with("token_listen = \"0.0.0.0:8090\"\ntoken_listen_public = true").is_ok());
         assert!(with("token_listen = \"unix:///run/scbte.sock\"").is_ok());
         for (from, to, part) in [
@@ -575,6 +660,12 @@ mod tests {
         assert_eq!(settings.push.iter().map(ToString::to_string).collect::<Vec<_>>(), ["http://b:2", "unix:///c"]);
         assert_eq!(settings.log_format, LogFormat::Json);
         assert_eq!(settings.identity, IdentitySettings::Dev(SpiffeId::parse("spiffe://cluster.local/a").unwrap()));
+
+        // What belongs together may come from both.
+        std::fs::write(&path, format!("{MINIMAL}\npolicy = \"p\"")).unwrap();
+        let shadow =
+            RawSettings { config: Some(path.clone()), shadow_policy: Some("q".into()), ..RawSettings::default() };
+        assert_eq!(shadow.check().unwrap().policy.unwrap().shadow, Some("q".into()));
 
         std::fs::write(&path, "target = ").unwrap();
         let broken = RawSettings { config: Some(path), ..RawSettings::default() };

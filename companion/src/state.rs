@@ -179,17 +179,22 @@ fn read_open(path: &Path, file: &File) -> Result<String, StateError> {
 
 /// Replaces a file at once.
 pub(crate) fn write(path: &Path, contents: &str, access: Access) -> Result<(), StateError> {
-    replace(path, contents, access, File::sync_all)
+    replace(path, contents.as_bytes(), access, File::sync_all)
+}
+
+/// Replaces a public file of bytes at once.
+pub(crate) fn write_bytes(path: &Path, contents: &[u8]) -> Result<(), StateError> {
+    replace(path, contents, Access::Public, File::sync_all)
 }
 
 /// Replaces a public file at once, without waiting for the disk: the machine's crash may lose it.
 pub(crate) fn write_unsynced(path: &Path, contents: &str) -> Result<(), StateError> {
-    replace(path, contents, Access::Public, |_| Ok(()))
+    replace(path, contents.as_bytes(), Access::Public, |_| Ok(()))
 }
 
 fn replace(
     path: &Path,
-    contents: &str,
+    contents: &[u8],
     access: Access,
     sync: impl FnOnce(&File) -> io::Result<()>,
 ) -> Result<(), StateError> {
@@ -207,11 +212,11 @@ fn temporary(path: &Path) -> PathBuf {
     path.with_file_name(format!(".{name}.{}.new", std::process::id()))
 }
 
-fn write_new(path: &Path, contents: &str, access: Access) -> io::Result<File> {
+fn write_new(path: &Path, contents: &[u8], access: Access) -> io::Result<File> {
     // What an interrupted process of the same number left.
     let _ = fs::remove_file(path);
     let mut file = OpenOptions::new().write(true).create_new(true).mode(access.mode()).open(path)?;
-    file.write_all(contents.as_bytes())?;
+    file.write_all(contents)?;
     Ok(file)
 }
 

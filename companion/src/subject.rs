@@ -1,10 +1,20 @@
-//! What a companion signs and delivers: trust bundles and policies, under the same rules.
+//! What a companion signs and delivers: trust bundles and policies, under the same rules, but for one.
+//!
+//! A companion whose source is in trouble may be behind others, and must not bring back what theirs have taken out. Of a
+//! trust bundle it signs nothing then, and the last envelope ages out. A policy must not age out because a file was
+//! spoilt or a server is away: its last good one is signed again each minute. So the time of a signature says nothing of
+//! the age of what was signed; what does is the moment at which the policy was last known to be what its source has. An
+//! Envoy with another policy that was signed after that moment has it from a companion that may know better, and is left
+//! alone: until the source is heard from again, which for a bundle server that is well is the next time it is asked. An
+//! Envoy that has this one, an older one or none gets it, as ever. (A companion that is polled does not see what Envoys
+//! have: those that serve the same Envoys so should have the same source.)
 
 use crate::control_client::{Held, TargetStatus};
 use crate::identity::Identity;
 use crate::policy_source::PolicyState;
 use scbte_core::bundle::{BundleSet, Revision};
 use scbte_core::envelope::{Payload, PolicyPayload};
+use scbte_core::time::Timestamp;
 use serde_json::Value;
 
 /// One of the two, as messages, metrics and paths call it.
@@ -50,15 +60,25 @@ impl Kind {
     }
 }
 
-/// Something that is signed whenever it changes, and each minute while its source is alive.
+/// Something that is signed whenever it changes, and each minute while it may be.
 pub(crate) trait Subject: Clone + Send + Sync + 'static {
     /// What filters read it as.
     type Payload: Payload;
     /// What it is.
     const KIND: Kind;
 
-    /// Whether its source is alive: only then is what it said signed again, and only then is it worth a contest.
+    /// Whether its source is alive and has nothing else: only then is it worth a contest.
     fn is_live(&self) -> bool;
+
+    /// Whether it may be signed, again too.
+    fn may_sign(&self) -> bool {
+        self.is_live()
+    }
+
+    /// When it was last known to be what its source has, where that is neither now nor the time of its signature.
+    fn known(&self) -> Option<Timestamp> {
+        None
+    }
 
     /// What it is at the moment, whoever signs it and whenever; nothing when there is nothing to sign.
     fn revision(&self) -> Option<Revision>;
@@ -96,9 +116,17 @@ impl Subject for PolicyState {
     type Payload = PolicyPayload;
     const KIND: Kind = Kind::Policy;
 
-    /// The last good policy is in force for as long as this companion runs: where it came from need not be up for it.
     fn is_live(&self) -> bool {
+        self.is_current()
+    }
+
+    /// The last good policy is in force for as long as this companion runs: where it came from need not be up for it.
+    fn may_sign(&self) -> bool {
         self.policy.is_some()
+    }
+
+    fn known(&self) -> Option<Timestamp> {
+        self.known
     }
 
     fn revision(&self) -> Option<Revision> {

@@ -27,6 +27,11 @@ pub(crate) fn count(number: usize, one: &str, many: &str) -> String {
     format!("{number} {}", if number == 1 { one } else { many })
 }
 
+/// Bytes in lower-case hexadecimal.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// Text from outside for a terminal or a log line: control characters become visible, so that nobody can forge a line.
 pub(crate) fn visible(text: &str) -> String {
     let escape = |character: char| match character.is_control() {

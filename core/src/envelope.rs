@@ -12,7 +12,7 @@ use crate::policy::{Module, PolicySource, RegoVersion};
 use crate::signature::{self, SignatureVerifier};
 use crate::time::Timestamp;
 use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -96,6 +96,15 @@ pub fn policy_json(policy: &AuthoredPolicy, shadow: Option<&AuthoredPolicy>) -> 
     json
 }
 
+/// What policies are, whoever delivers them and whenever: their digests and their authors' names for the versions.
+///
+/// Not of the envelope's JSON: its canonical form writes every number as a double, so that two policies whose data
+/// differ in a large integer would be one. A digest has numbers as they are written.
+pub fn policy_revision(policy: &AuthoredPolicy, shadow: Option<&AuthoredPolicy>) -> Result<Revision, BundleError> {
+    let one = |policy: &AuthoredPolicy| json!({"digest": policy.source.digest(), "revision": policy.revision});
+    Revision::of(&json!({"policy": one(policy), "shadow": shadow.map(one)}))
+}
+
 impl Payload for PolicyPayload {
     const TYPE: &'static str = "scbte-policy+jwt";
 
@@ -103,7 +112,8 @@ impl Payload for PolicyPayload {
         let policy = members.get("policy").ok_or(EnvelopeError::Member("policy", "an object"))?;
         let mut raw = RawPolicy::deserialize(policy)?;
         let shadow = raw.shadow.take().map(|shadow| AuthoredPolicy::try_from(*shadow)).transpose()?;
-        Ok(Self { policy: raw.try_into()?, shadow, revision: Revision::of(policy)? })
+        let policy = AuthoredPolicy::try_from(raw)?;
+        Ok(Self { revision: policy_revision(&policy, shadow.as_ref())?, policy, shadow })
     }
 
     fn revision(&self) -> Revision {

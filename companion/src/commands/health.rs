@@ -16,7 +16,8 @@ const TIMEOUT: Duration = Duration::from_secs(2);
 /// Ask a companion whether it is ready; the exit code is 0 or 1
 #[derive(clap::Args)]
 #[command(after_help = "\
-Ready: it has a valid identity and a trust bundle to hand out. Alive: it answers.
+Ready: it has a valid identity and a trust bundle to hand out, and a policy, where it delivers one (`--policy`).
+Alive: it answers.
 
 Examples:
   scbte health                                   the companion at http://127.0.0.1:8091

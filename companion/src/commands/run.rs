@@ -4,7 +4,7 @@ use super::{Output, Result, block_on};
 use crate::settings::RawSettings;
 use crate::{app, logging};
 
-/// Run the companion: mint tokens for the workload beside it and keep Envoys' trust bundles current
+/// Run the companion: mint tokens for the workload beside it, keep Envoys' trust bundles and policies current
 #[derive(clap::Args)]
 #[command(after_help = "\
 Every flag is also an environment variable (SCBTE_…) and a setting of the --config file (TOML,
@@ -14,6 +14,10 @@ Example:
   scbte run --dev-trust-domain cluster.local \\
       --spiffe-id spiffe://cluster.local/ns/production/sa/api-gateway \\
       --state-dir target/demo --target demo --push http://127.0.0.1:10001
+
+With a policy, for filters with policy.source companion:
+  scbte run … --policy policy/ --shadow-policy next/
+  scbte run … --policy https://policies.example/bundle.tar.gz --policy-key opa.pub.pem
 
 Then, beside it:
   curl -s http://127.0.0.1:8090/token -H 'content-type: application/json' \\

@@ -3,12 +3,13 @@
 //! Each part is written as Go's `encoding/json` does, without escaping for HTML; numbers stay as they are written.
 //! (OPA, `v1/bundle/hash.go`.)
 
+use super::MAX_DEPTH;
 use serde::Deserialize as _;
 use serde_json::value::RawValue;
 use sha2::Digest;
 use std::collections::BTreeMap;
 
-/// The document is not JSON.
+/// The document is not JSON, or nested too deeply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct NotJson;
 
@@ -18,16 +19,17 @@ impl From<serde_json::Error> for NotJson {
     }
 }
 
-/// Feeds a document to a hash. It must have been parsed before: its nesting is not checked again.
+/// Feeds a document to a hash. Whether it is what was signed is not known yet: its nesting is bounded.
 pub(super) fn feed(hasher: &mut impl Digest, document: &[u8]) -> Result<(), NotJson> {
     let mut deserializer = serde_json::Deserializer::from_slice(document);
     let value = <&RawValue>::deserialize(&mut deserializer)?;
     deserializer.end()?;
-    walk(hasher, value.get())
+    walk(hasher, value.get(), MAX_DEPTH)
 }
 
-fn walk(hasher: &mut impl Digest, text: &str) -> Result<(), NotJson> {
+fn walk(hasher: &mut impl Digest, text: &str, depth: u8) -> Result<(), NotJson> {
     let text = text.trim();
+    let inside = depth.checked_sub(1).ok_or(NotJson)?;
     match text.as_bytes().first() {
         Some(b'{') => {
             hasher.update("{");
@@ -38,7 +40,7 @@ fn walk(hasher: &mut impl Digest, text: &str) -> Result<(), NotJson> {
                 }
                 hasher.update(as_go_writes(name));
                 hasher.update(":");
-                walk(hasher, member.get())?;
+                walk(hasher, member.get(), inside)?;
             }
             hasher.update("}");
         }
@@ -49,7 +51,7 @@ fn walk(hasher: &mut impl Digest, text: &str) -> Result<(), NotJson> {
                 if index > 0 {
                     hasher.update(",");
                 }
-                walk(hasher, element.get())?;
+                walk(hasher, element.get(), inside)?;
             }
             hasher.update("]");
         }

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 /// Why data cannot be read or put together.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum DataError {
-    /// Not JSON, or not YAML.
+    /// Not JSON.
     #[error("`{path}`: {problem}")]
     Form {
         /// The file.
@@ -100,10 +100,12 @@ fn merge(into: &mut Map<String, Value>, members: Map<String, Value>, place: &mut
 
 fn parse(path: &str, content: &[u8]) -> Result<Value, DataError> {
     let failed = |problem: String| DataError::Form { path: path.to_owned(), problem };
-    let yaml = FileKind::of(path) == FileKind::Yaml || path.ends_with(".yaml") || path.ends_with(".yml");
-    if !yaml {
-        return json::parse_within(content, MAX_DEPTH).map_err(|error| failed(error.to_string()));
+    if FileKind::of(path) == FileKind::Yaml || path.ends_with(".yaml") || path.ends_with(".yml") {
+        return Err(failed(NO_YAML.to_owned()));
     }
-    let text = std::str::from_utf8(content).map_err(|_| failed("not UTF-8".to_owned()))?;
-    serde_saphyr::from_str(text).map_err(|error| failed(format!("not acceptable YAML: {error}")))
+    json::parse_within(content, MAX_DEPTH).map_err(|error| failed(error.to_string()))
 }
+
+/// Two readers of YAML make different values of one text; data that decides must be read in one way.
+const NO_YAML: &str =
+    "data in YAML is not supported, since `no`, `0755` or a date is not the same to all who read it: write it as JSON";

@@ -1,9 +1,11 @@
 //! The key that a bundle must be signed with: PEM or JWK, P-256 or RSA.
 
+use crate::state;
 use scbte_core::base64;
 use scbte_core::jwk::PublicKey;
 use scbte_core::signature::{Algorithm, BadSignature, InModule, KeyKind, SignatureVerifier as _, spki, verify_es256};
 use serde::Deserialize;
+use std::path::Path;
 use x509_cert::der::asn1::UintRef;
 use x509_cert::der::{Decode as _, DecodePem as _, Document, Encode as _};
 use x509_cert::spki::SubjectPublicKeyInfoOwned;
@@ -50,6 +52,13 @@ impl VerificationKey {
     pub(crate) fn parse(text: &str) -> Result<Self, KeyError> {
         let text = text.trim();
         if text.starts_with('{') { from_jwk(text) } else { from_pem(text) }
+    }
+
+    /// Reads a key's file; with what a signature by it must say.
+    pub(crate) fn load(path: &Path, id: Option<String>, scope: Option<String>) -> Result<Self, String> {
+        let text = state::read(path).map_err(|error| error.to_string())?;
+        let key = Self::parse(&text).map_err(|error| format!("`{}`: {error}", path.display()))?;
+        Ok(Self { id, scope, ..key })
     }
 
     /// Checks a signature as it stands in a JWS.

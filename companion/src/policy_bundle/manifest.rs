@@ -1,7 +1,7 @@
 //! `.manifest`: what a bundle says of itself.
 //!
 //! Read are `revision`, `roots`, `rego_version` and `file_rego_versions`. As in OPA, rules and data must lie under the
-//! roots. Files of different versions of Rego in one bundle are not supported.
+//! roots. Files of different versions of Rego in one bundle are not supported, nor are rules as Wasm (`wasm`).
 
 use super::{BundleError, MAX_DEPTH};
 use scbte_core::json::{self, kind};
@@ -33,6 +33,12 @@ pub(crate) enum ManifestError {
         /// What it should be.
         expected: &'static str,
     },
+    /// A name for the version that no log line or status can hold.
+    #[error("`revision`: expected at most {MAX_REVISION} printable characters, found {0}")]
+    Revision(String),
+    /// Rules that are in no Rego file.
+    #[error("`wasm`: rules as Wasm are not supported: build the bundle from Rego (`opa build -t rego`)")]
+    Wasm,
     /// Two versions of Rego in one bundle.
     #[error("`file_rego_versions` has other versions than `rego_version`: files of one version only are supported")]
     Versions,
@@ -48,6 +54,9 @@ pub(crate) enum ManifestError {
         roots: String,
     },
 }
+
+/// Characters of a revision.
+const MAX_REVISION: usize = 128;
 
 impl Manifest {
     /// Reads the file.
@@ -66,7 +75,11 @@ impl Manifest {
             rego_version,
         };
         manifest.check_file_versions(members)?;
-        Ok(manifest)
+        match members.get("wasm") {
+            None | Some(Value::Null) => Ok(manifest),
+            Some(Value::Array(resolvers)) if resolvers.is_empty() => Ok(manifest),
+            Some(_) => Err(ManifestError::Wasm),
+        }
     }
 
     fn check_file_versions(&self, members: &Map<String, Value>) -> Result<(), ManifestError> {
@@ -81,7 +94,7 @@ impl Manifest {
     }
 
     /// Refuses what lies outside of the roots.
-    pub(super) fn check(&self, modules: &[Module], data: &Map<String, Value>) -> Result<(), ManifestError> {
+    pub(crate) fn check(&self, modules: &[Module], data: &Map<String, Value>) -> Result<(), ManifestError> {
         let Some(roots) = &self.roots else { return Ok(()) };
         for (index, one) in roots.iter().enumerate() {
             for other in &roots[index + 1..] {
@@ -137,9 +150,21 @@ fn wrong(member: &'static str, found: &Value, expected: &'static str) -> Manifes
 fn revision(members: &Map<String, Value>) -> Result<String, ManifestError> {
     match members.get("revision") {
         None | Some(Value::Null) => Ok(String::new()),
-        Some(Value::String(text)) => Ok(text.clone()),
+        Some(Value::String(text)) => checked_revision(text),
         Some(other) => Err(wrong("revision", other, "a string")),
     }
+}
+
+/// A name for a version that log lines and statuses can hold.
+pub(crate) fn checked_revision(text: &str) -> Result<String, ManifestError> {
+    let length = text.chars().count();
+    if text.chars().any(char::is_control) {
+        return Err(ManifestError::Revision("a control character".to_owned()));
+    }
+    if length > MAX_REVISION {
+        return Err(ManifestError::Revision(length.to_string()));
+    }
+    Ok(text.to_owned())
 }
 
 fn roots(value: &Value) -> Result<Vec<String>, ManifestError> {

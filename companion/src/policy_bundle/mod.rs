@@ -1,24 +1,30 @@
 //! Policy bundles, in the form that OPA has (its documentation, "Bundles"): a `.tar.gz` with `.manifest`, Rego files and
 //! data documents, each of which stands in the data where its folder says; signed by `.signatures.json` if at all.
 //!
-//! A bundle comes from the network. So what could take memory or time, or be read in two ways, is refused: see
-//! [`archive`] for sizes and names, [`manifest`] for what a bundle may claim, [`signatures`] for who made it.
+//! A bundle comes from the network. So where a key is configured, the archive is unpacked, then its signature is checked,
+//! and only then is anything in it parsed. What could take memory or time, or be read in two ways, is refused: see
+//! [`archive`] for sizes and names, [`signatures`] for who made it, [`manifest`] for what a bundle may claim,
+//! [`hidden`] for rules in tests.
+//!
+//! `plan.json` and `plan.pb` are passed over: OPA itself decides by the Rego beside them, too. Data in YAML is refused:
+//! what `no`, `0755` or a date is there depends on who reads it.
 
 mod archive;
 mod canonical;
 mod documents;
+mod hidden;
 mod key;
 mod manifest;
 mod signatures;
 
 pub(crate) use documents::{DataError, Documents};
 pub(crate) use key::VerificationKey;
-pub(crate) use manifest::{Manifest, ManifestError};
+pub(crate) use manifest::{Manifest, ManifestError, checked_revision};
 pub(crate) use signatures::SignatureError;
 
 use archive::{Archive, ArchiveError};
 use scbte_core::json::JsonError;
-use scbte_core::policy::{Module, PolicySource, RegoVersion};
+use scbte_core::policy::Module;
 use serde_json::{Map, Value};
 
 /// A policy with its data, as it is handed on.
@@ -32,8 +38,6 @@ pub(crate) struct Bundle {
     pub(crate) tests: Vec<Module>,
     /// The data documents, put together.
     pub(crate) data: Map<String, Value>,
-    /// Every file as it came, for the signature.
-    archive: Archive,
 }
 
 /// Why an archive is no bundle.
@@ -42,6 +46,21 @@ pub(crate) enum BundleError {
     /// Not an archive that is taken.
     #[error(transparent)]
     Archive(#[from] ArchiveError),
+    /// Not signed as it must be.
+    #[error(transparent)]
+    Signature(#[from] SignatureError),
+    /// A test that OPA would decide by.
+    #[error(
+        "`{test}` is left out as a test, but its rule `{rule}` is in the package `{package}`, which the policy uses: name the file otherwise, or the package"
+    )]
+    Hidden {
+        /// The test.
+        test: String,
+        /// Its rule.
+        rule: String,
+        /// Its package.
+        package: String,
+    },
     /// A file that only other kinds of bundles have.
     #[error("`{0}`: {1}")]
     Unsupported(String, &'static str),
@@ -97,12 +116,20 @@ impl Bundle {
     /// A bundle of these parts.
     pub(crate) fn new(manifest: Manifest, mut modules: Vec<Module>, data: Map<String, Value>) -> Self {
         modules.sort_by(|one, other| one.name.cmp(&other.name));
-        Self { manifest, modules, tests: Vec::new(), data, archive: Archive::default() }
+        Self { manifest, modules, tests: Vec::new(), data }
     }
 
-    /// Reads an archive. Its signature is not looked at: [`Self::verify`] does that.
-    pub(crate) fn read(bytes: &[u8]) -> Result<Self, BundleError> {
+    /// Reads an archive. With a key, its holder must have signed every file in it, and for the key's scope; before that is
+    /// sure, nothing of it is parsed.
+    pub(crate) fn read(bytes: &[u8], key: Option<&VerificationKey>) -> Result<Self, BundleError> {
         let archive = Archive::read(bytes)?;
+        if let Some(key) = key {
+            signatures::verify(&archive, key)?;
+        }
+        Self::parse(&archive)
+    }
+
+    fn parse(archive: &Archive) -> Result<Self, BundleError> {
         let mut bundle = Self::new(Manifest::default(), Vec::new(), Map::new());
         let mut documents = Documents::default();
         for (path, content) in archive.files() {
@@ -110,7 +137,7 @@ impl Bundle {
         }
         bundle.data = documents.into_members();
         bundle.manifest.check(&bundle.modules, &bundle.data)?;
-        bundle.archive = archive;
+        hidden::check(&bundle.modules, &bundle.tests)?;
         Ok(bundle)
     }
 
@@ -145,30 +172,14 @@ impl Bundle {
         }
         archive.write()
     }
-
-    /// What is compiled of it.
-    pub(crate) fn source(&self, entrypoint: &str) -> PolicySource {
-        PolicySource {
-            modules: self.modules.clone(),
-            data: Value::Object(self.data.clone()),
-            entrypoint: entrypoint.to_owned(),
-            rego_version: self.manifest.rego_version.unwrap_or(RegoVersion::V1),
-        }
-    }
-
-    /// Checks that the holder of the key signed every file in it, and for this scope.
-    ///
-    /// # Errors
-    /// There is no signature, it is not by this key, or a file is not as it was signed.
-    pub(crate) fn verify(&self, key: &VerificationKey) -> Result<(), SignatureError> {
-        signatures::verify(&self.archive, key)
-    }
 }
 
 /// Files that OPA would not pass over must not be passed over here.
 fn check_other(path: &str) -> Result<(), BundleError> {
     let reason = match path.rsplit('/').next().unwrap_or(path) {
         "patch.json" => "delta bundles are not supported",
+        // OPA's Wasm build: rules that are in no Rego file.
+        "policy.wasm" => "rules as Wasm are not supported: build the bundle from Rego (`opa build -t rego`)",
         ".manifest.pb" => "manifests as protocol buffers are not supported",
         _ => return Ok(()),
     };

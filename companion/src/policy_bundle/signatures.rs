@@ -1,7 +1,8 @@
 //! `.signatures.json`: who made a bundle (OPA's documentation, "Bundle signing").
 //!
 //! One JWS (RFC 7515) over the list of all files with their hashes. As strict as OPA, and a little more: one signature,
-//! of the key's own algorithm, with SHA-256 hashes; every file in the list and nothing else; no plugin.
+//! of the key's own algorithm, with SHA-256 hashes; every file in the list and nothing else; no plugin. A signature has
+//! no end: OPA knows no `exp` in it either, so an old bundle is withdrawn by changing the key.
 
 use super::archive::Archive;
 use super::canonical;

@@ -8,6 +8,7 @@ use p256::ecdsa::signature::Signer as _;
 use p256::ecdsa::{Signature, SigningKey};
 use p256::elliptic_curve::Generate as _;
 use scbte_core::base64;
+use scbte_core::policy::RegoVersion;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use tar::{EntryType, Header};
@@ -45,7 +46,7 @@ fn files(files: &[(&str, &[u8])]) -> Vec<u8> {
 const POLICY: (&str, &[u8]) = ("allow.rego", b"package scbte\nallow := true");
 
 fn refusal(bytes: &[u8]) -> String {
-    Bundle::read(bytes).map_or_else(|error| error.to_string(), |bundle| format!("taken: {bundle:?}"))
+    Bundle::read(bytes, None).map_or_else(|error| error.to_string(), |bundle| format!("taken: {bundle:?}"))
 }
 
 #[test]
@@ -59,9 +60,8 @@ fn a_bundle_is_what_was_put_into_it() {
     let data = json!({"grants": {"b": [1.0, 2], "a": "ä"}}).as_object().unwrap().clone();
     let bundle = Bundle::new(manifest, vec![module("z.rego"), module("a/b.rego")], data);
     let bytes = bundle.write().unwrap();
-    let read = Bundle::read(&bytes).unwrap();
+    let read = Bundle::read(&bytes, None).unwrap();
     assert_eq!((&read.manifest, &read.modules, &read.data), (&bundle.manifest, &bundle.modules, &bundle.data));
-    assert_eq!(read.source("data.x.y").digest(), bundle.source("data.x.y").digest());
     // Reproducible.
     assert_eq!(bundle.write().unwrap(), bytes);
     assert_eq!(read.write().unwrap(), bytes);
@@ -69,7 +69,7 @@ fn a_bundle_is_what_was_put_into_it() {
 
 #[test]
 fn a_bundle_of_opa_is_read() {
-    let bundle = Bundle::read(ES256).unwrap();
+    let bundle = Bundle::read(ES256, None).unwrap();
     let names = |modules: &[Module]| modules.iter().map(|module| module.name.clone()).collect::<Vec<_>>();
     assert_eq!(names(&bundle.modules), ["src/allow.rego"]);
     assert_eq!(names(&bundle.tests), ["src/allow_test.rego"]);
@@ -107,13 +107,20 @@ fn hostile_archives_are_refused() {
         ("a hard link", pack(&[("allow.rego", EntryType::Link, b"")]), "neither a file nor a folder"),
         ("a device", pack(&[("allow.rego", EntryType::Char, b"")]), "neither a file nor a folder"),
         ("bytes", files(&[("allow.rego", b"\xff")]), "`allow.rego` is not UTF-8"),
+        ("YAML", files(&[("data.yaml", b"a: no")]), "data in YAML is not supported"),
+        ("Wasm", files(&[POLICY, ("policy.wasm", b"")]), "rules as Wasm are not supported"),
+        (
+            "a rule in a test",
+            files(&[POLICY, ("a_test.rego", b"package scbte\nallow if input.x")]),
+            "`a_test.rego` is left out as a test, but its rule `allow`",
+        ),
         ("a delta", files(&[("patch.json", b"{}")]), "delta bundles are not supported"),
         ("another manifest", files(&[(".manifest.pb", b"")]), "protocol buffers are not supported"),
         ("a manifest elsewhere", files(&[("a/.manifest", b"{}")]), "belongs into the root"),
         ("no JSON", files(&[(".manifest", b"{")]), "`.manifest` is not acceptable JSON"),
         (
             "data twice",
-            files(&[("data.json", br#"{"a": {"x": 1}}"#), ("a/data.yaml", b"x: 2")]),
+            files(&[("data.json", br#"{"a": {"x": 1}}"#), ("a/data.json", br#"{"x": 2}"#)]),
             "already something at `data.a.x`",
         ),
         ("a member twice", files(&[("data.json", br#"{"a": 1, "a": 2}"#)]), "not acceptable JSON"),
@@ -122,7 +129,7 @@ fn hostile_archives_are_refused() {
         assert!(refusal(&bytes).contains(expected), "{name}: {}", refusal(&bytes));
     }
     assert!(
-        Bundle::read(&pack(&[("a", EntryType::Directory, b""), ("./b.rego", EntryType::Regular, b"package b")]))
+        Bundle::read(&pack(&[("a", EntryType::Directory, b""), ("./b.rego", EntryType::Regular, b"package b")]), None)
             .is_ok()
     );
 }
@@ -147,6 +154,15 @@ fn a_manifest_is_held_to_what_it_says() {
         (json!({"roots": "a"}), "{}", "`roots`: found a string, expected an array of strings"),
         (json!({"roots": [1]}), "{}", "`roots`: found a number, expected strings"),
         (json!({"revision": 1}), "{}", "`revision`: found a number"),
+        (json!({"revision": "ä".repeat(128)}), "{}", "taken"),
+        (
+            json!({"revision": "r".repeat(129)}),
+            "{}",
+            "`revision`: expected at most 128 printable characters, found 129",
+        ),
+        (json!({"revision": "a\nb"}), "{}", "found a control character"),
+        (json!({"wasm": []}), "{}", "taken"),
+        (json!({"wasm": [{"entrypoint": "scbte/allow", "module": "/policy.wasm"}]}), "{}", "`wasm`: rules as Wasm"),
         (json!({"rego_version": 2}), "{}", "`rego_version`: found a number, expected 0 or 1"),
         (json!({"file_rego_versions": {"/a.rego": 1}}), "{}", "taken"),
         (json!({"file_rego_versions": {"/a.rego": 0}}), "{}", "files of one version only"),
@@ -166,6 +182,36 @@ fn the_roots_of_a_policy() {
     assert_eq!(Manifest::roots_of(&modules, RegoVersion::V1, &data), ["grants", "lib", "scbte", "scbte2"]);
 }
 
+/// What is wrong with a bundle's signature.
+fn verify(bytes: &[u8], key: &VerificationKey) -> Result<(), SignatureError> {
+    match Bundle::read(bytes, Some(key)) {
+        Ok(_) => Ok(()),
+        Err(BundleError::Signature(error)) => Err(error),
+        Err(error) => panic!("{error}"),
+    }
+}
+
+/// What is in the files is looked at once it is known whose they are.
+#[test]
+fn nothing_is_parsed_before_the_signature() {
+    let deep = "[".repeat(1_000_000);
+    for (name, file) in [
+        ("JSON", ("data.json", &b"{"[..])),
+        ("deep JSON", ("data.json", deep.as_bytes())),
+        ("a manifest", (".manifest", b"[]")),
+        ("YAML", ("data.yaml", b"a: [}")),
+        ("no text", ("allow.rego", b"\xff")),
+        ("Wasm", ("policy.wasm", b"")),
+    ] {
+        assert_eq!(verify(&files(&[file]), &key(EC_KEY)), Err(SignatureError::Unsigned), "{name}");
+        let altered = changed(|files| {
+            files.retain(|(path, _)| path != file.0);
+            files.push((file.0.to_owned(), file.1.to_vec()));
+        });
+        assert!(altered.is_err(), "{name}");
+    }
+}
+
 #[test]
 fn signatures_of_opa_count() {
     for (name, bundle, text, expected) in [
@@ -175,7 +221,7 @@ fn signatures_of_opa_count() {
         ("another algorithm", RS256, EC_KEY, Err("signed with RS256, the key is for ES256")),
         ("another algorithm", ES256, RSA_KEY, Err("signed with ES256, the key is for RS256")),
     ] {
-        let found = Bundle::read(bundle).unwrap().verify(&key(text)).map_err(|error| error.to_string());
+        let found = verify(bundle, &key(text)).map_err(|error| error.to_string());
         assert_eq!(found.is_ok(), expected.is_ok(), "{name}: {found:?}");
         if let (Err(found), Err(expected)) = (found, expected) {
             assert!(found.contains(expected), "{name}: {found}");
@@ -184,7 +230,7 @@ fn signatures_of_opa_count() {
     let with = |change: fn(&mut VerificationKey)| {
         let mut key = key(EC_KEY);
         change(&mut key);
-        Bundle::read(ES256).unwrap().verify(&key)
+        verify(ES256, &key)
     };
     assert_eq!(with(|key| key.id = Some("default".into())), Ok(()));
     assert!(matches!(with(|key| key.id = Some("k1".into())), Err(SignatureError::KeyId { .. })));
@@ -193,12 +239,12 @@ fn signatures_of_opa_count() {
 
 /// The files of a bundle that OPA signed, changed.
 fn changed(change: impl Fn(&mut Vec<(String, Vec<u8>)>)) -> Result<(), SignatureError> {
-    let bundle = Bundle::read(ES256).unwrap();
+    let archive = Archive::read(ES256).unwrap();
     let mut all: Vec<(String, Vec<u8>)> =
-        bundle.archive.files().map(|(path, content)| (path.to_owned(), content.to_vec())).collect();
+        archive.files().map(|(path, content)| (path.to_owned(), content.to_vec())).collect();
     change(&mut all);
     let all: Vec<(&str, &[u8])> = all.iter().map(|(path, content)| (path.as_str(), content.as_slice())).collect();
-    Bundle::read(&files(&all)).unwrap().verify(&key(EC_KEY))
+    verify(&files(&all), &key(EC_KEY))
 }
 
 fn replace(files: &mut [(String, Vec<u8>)], path: &str, from: &str, to: &str) {
@@ -276,7 +322,7 @@ impl Signed {
         let jwk = json!({"kty": "EC", "crv": "P-256", "x": base64::encode_url(point.x().unwrap()),
             "y": base64::encode_url(point.y().unwrap())});
         let bytes = files(&[POLICY, (".signatures.json", content.as_bytes())]);
-        Bundle::read(&bytes).unwrap().verify(&key(&jwk.to_string()))
+        verify(&bytes, &key(&jwk.to_string()))
     }
 }
 

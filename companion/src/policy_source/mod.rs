@@ -2,32 +2,38 @@
 //! polled.
 //!
 //! Whatever is found is admitted here, by the same code as in the filter, before it is signed: what admission refuses
-//! changes nothing, and the last good policy stays in force. So it does when the server cannot be reached.
+//! changes nothing, and the last good policy stays in force. So it does when the server cannot be reached. A policy to
+//! watch that is refused is left out, and holds up nothing. Files are read, unpacked and compiled on threads of their own:
+//! the one that mints tokens does not wait for them.
 
 mod files;
 mod server;
 
+use crate::clock;
+use crate::policy_bundle::VerificationKey;
 use crate::policy_files::{LoadError, PolicyFiles};
-use files::Stamps;
+use files::Watched;
 use scbte_core::bundle::{BundleError, Revision};
 use scbte_core::envelope::{self, AuthoredPolicy};
 use scbte_core::policy::{AdmissionError, Limits, Policy, RegoVersion};
+use scbte_core::time::Timestamp;
 use serde_json::Value;
-pub(crate) use server::{BundleServer, FetchError};
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::Duration;
+use server::Fetched;
+pub(crate) use server::{BundleServer, BundleUrl, INTERVALS, NotAUrl};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tracing::{error, info};
 
-/// How often files are looked at. They count once they are the same twice, so that a half-written one is never taken.
+/// How often files are looked at.
 const POLL: Duration = Duration::from_millis(250);
 
 /// Where the policy that decides comes from.
 #[derive(Clone, Debug)]
 pub(crate) enum Origin {
-    /// A file or a folder, laid out as OPA loads them, or a bundle.
-    Files(PathBuf),
+    /// A file or a folder, laid out as OPA loads them, or a bundle. With a key, a bundle that is signed with it.
+    Files(PathBuf, Option<VerificationKey>),
     /// A bundle on a server.
     Server(Box<BundleServer>),
 }
@@ -39,6 +45,13 @@ pub(crate) struct PolicySettings {
     pub(crate) origin: Origin,
     /// One to watch beside it.
     pub(crate) shadow: Option<PathBuf>,
+    /// What both are held to.
+    pub(crate) rules: PolicyRules,
+}
+
+/// What a policy is held to.
+#[derive(Clone, Debug)]
+pub(crate) struct PolicyRules {
     /// The rule that decides.
     pub(crate) entrypoint: String,
     /// The language, where the bundle does not say.
@@ -49,19 +62,24 @@ pub(crate) struct PolicySettings {
 
 /// Why what was found is not delivered.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum PolicyTrouble {
+enum PolicyTrouble {
     /// It cannot be read.
     #[error(transparent)]
     Files(#[from] LoadError),
-    /// It cannot be fetched.
-    #[error(transparent)]
-    Fetch(#[from] FetchError),
     /// It may not run.
-    #[error("the policy is refused: {0}")]
+    #[error("the policy is refused: {}", brief(.0))]
     Refused(AdmissionError),
     /// It has no canonical form.
     #[error(transparent)]
     Canonical(#[from] BundleError),
+}
+
+/// In one line: it stands in logs and in JSON.
+fn brief(error: &AdmissionError) -> String {
+    match &error.place {
+        Some(place) => format!("{place}: {}", error.refusal),
+        None => error.refusal.to_string(),
+    }
 }
 
 /// An admitted policy, ready to be signed.
@@ -82,6 +100,8 @@ pub(crate) struct PolicyState {
     pub(crate) policy: Option<Arc<ReadyPolicy>>,
     /// Why what is there now is not it.
     pub(crate) trouble: Option<Arc<str>>,
+    /// When the policy was last known to be what its source has; nothing, while that is watched and well.
+    pub(crate) known: Option<Timestamp>,
 }
 
 impl PolicyState {
@@ -89,17 +109,14 @@ impl PolicyState {
     pub(crate) fn words(&self) -> &str {
         self.trouble.as_deref().unwrap_or("none was found yet")
     }
+
+    /// Whether the newest policy that was found is there.
+    pub(crate) fn is_current(&self) -> bool {
+        self.policy.is_some() && self.trouble.is_none()
+    }
 }
 
-impl PolicySettings {
-    /// Puts together and admits what there is.
-    fn ready(&self, policy: PolicyFiles) -> Result<ReadyPolicy, PolicyTrouble> {
-        let policy = self.admit(policy)?;
-        let shadow = self.shadow.as_deref().map(|path| load(path).and_then(|files| self.admit(files))).transpose()?;
-        let json = envelope::policy_json(&policy, shadow.as_ref());
-        Ok(ReadyPolicy { revision: Revision::of(&json)?, digest: policy.source.digest(), json })
-    }
-
+impl PolicyRules {
     fn admit(&self, files: PolicyFiles) -> Result<AuthoredPolicy, PolicyTrouble> {
         let source = files.source(&self.entrypoint, self.rego_version);
         let limits = Limits { max_data_bytes: self.max_data, ..Limits::default() };
@@ -107,39 +124,100 @@ impl PolicySettings {
         let revision = Some(files.manifest.revision).filter(|revision| !revision.is_empty());
         Ok(AuthoredPolicy { source, revision })
     }
+}
 
-    fn stamps(&self) -> Stamps {
-        let policy = match &self.origin {
-            Origin::Files(path) => Some(path),
-            Origin::Server(_) => None,
-        };
-        Stamps::of(policy.into_iter().chain(&self.shadow).map(PathBuf::as_path))
+impl ReadyPolicy {
+    fn new(policy: &AuthoredPolicy, shadow: Option<&AuthoredPolicy>) -> Result<Self, PolicyTrouble> {
+        let revision = envelope::policy_revision(policy, shadow)?;
+        Ok(Self { json: envelope::policy_json(policy, shadow), revision, digest: policy.source.digest() })
     }
 }
 
-fn load(path: &Path) -> Result<PolicyFiles, PolicyTrouble> {
-    Ok(PolicyFiles::load(&[path.to_owned()], None)?)
+/// One of the two policies: what was found of it last.
+struct Slot {
+    files: Option<Watched>,
+    admitted: Option<AuthoredPolicy>,
+    trouble: Option<String>,
+}
+
+impl Slot {
+    const fn new(files: Option<Watched>) -> Self {
+        Self { files, admitted: None, trouble: None }
+    }
+
+    /// Takes what is found, if it may run; whether something was found.
+    fn take(&mut self, rules: &PolicyRules, found: Option<Result<PolicyFiles, LoadError>>) -> bool {
+        let Some(found) = found else { return false };
+        match found.map_err(PolicyTrouble::from).and_then(|files| rules.admit(files)) {
+            Ok(policy) => (self.admitted, self.trouble) = (Some(policy), None),
+            Err(why) => self.trouble = Some(why.to_string()),
+        }
+        true
+    }
+
+    fn look(&mut self) -> Option<Result<PolicyFiles, LoadError>> {
+        self.files.as_mut()?.look(Instant::now())
+    }
+}
+
+/// What reads and admits policies. It blocks.
+struct Finder {
+    rules: PolicyRules,
+    policy: Slot,
+    shadow: Option<Slot>,
+    ready: Option<Arc<ReadyPolicy>>,
+}
+
+impl Finder {
+    fn look(&mut self, fetched: Option<&Fetched>) {
+        let found = fetched.map(Fetched::open).or_else(|| self.policy.look());
+        let mut anything = self.policy.take(&self.rules, found);
+        if let Some(shadow) = &mut self.shadow {
+            let found = shadow.look();
+            if shadow.take(&self.rules, found) {
+                // Comparisons with one that is no longer meant would mislead.
+                shadow.admitted.take_if(|_| shadow.trouble.is_some());
+                anything = true;
+            }
+        }
+        if anything {
+            self.put_together();
+        }
+    }
+
+    fn put_together(&mut self) {
+        let Some(policy) = &self.policy.admitted else { return };
+        let shadow = self.shadow.as_ref().and_then(|shadow| shadow.admitted.as_ref());
+        match ReadyPolicy::new(policy, shadow) {
+            Ok(ready) => self.ready = Some(Arc::new(ready)),
+            Err(why) => self.policy.trouble = Some(why.to_string()),
+        }
+    }
 }
 
 /// Follows the policy's source.
 pub(crate) struct PolicyWatch {
-    settings: PolicySettings,
+    server: Option<Box<BundleServer>>,
+    finder: Arc<Mutex<Finder>>,
+    /// Why the server could not be asked the last time.
+    outage: Option<String>,
+    /// When the policy was found, or found unchanged.
+    known: Timestamp,
     state: PolicyState,
-    /// The files as they were at the last look, and as they were when they were taken.
-    seen: Stamps,
-    taken: Option<Stamps>,
-    /// The bundle that the server sent last.
-    fetched: Option<Arc<[u8]>>,
 }
 
 impl PolicyWatch {
-    /// A watch, with what is there now; a server is asked later.
-    pub(crate) fn open(settings: PolicySettings) -> (Self, PolicyState) {
-        let seen = settings.stamps();
-        let mut watch = Self { settings, state: PolicyState::default(), seen, taken: None, fetched: None };
-        watch.take();
-        let state = watch.state.clone();
-        (watch, state)
+    /// A watch that has not looked yet.
+    pub(crate) fn new(settings: PolicySettings) -> Self {
+        let PolicySettings { origin, shadow, rules } = settings;
+        let (server, files) = match origin {
+            Origin::Files(path, key) => (None, Some(Watched::new(path, key))),
+            Origin::Server(server) => (Some(server), None),
+        };
+        let shadow = shadow.map(|path| Slot::new(Some(Watched::new(path, None))));
+        let finder = Finder { rules, policy: Slot::new(files), shadow, ready: None };
+        let finder = Arc::new(Mutex::new(finder));
+        Self { server, finder, outage: None, known: Timestamp::default(), state: PolicyState::default() }
     }
 
     /// Publishes every change until nobody listens.
@@ -148,141 +226,198 @@ impl PolicyWatch {
         poll.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         while !publish.is_closed() {
             poll.tick().await;
-            let looked = self.look();
-            if self.ask_server().await || looked {
+            if self.step().await {
                 publish.send_replace(self.state.clone());
             }
         }
     }
 
-    /// Looks at the files; whether they say something else now.
-    fn look(&mut self) -> bool {
-        let found = self.settings.stamps();
-        let is_still = found == self.seen;
-        self.seen = found;
-        is_still && self.taken.as_ref() != Some(&self.seen) && self.take()
+    /// Looks once; whether there is something new to say.
+    async fn step(&mut self) -> bool {
+        let (asked, fetched) = self.ask_server().await;
+        let finder = Arc::clone(&self.finder);
+        let looked = tokio::task::spawn_blocking(move || lock(&finder).look(fetched.as_ref())).await;
+        if looked.is_err() {
+            lock(&self.finder).policy.trouble = Some("the policy cannot be read: a defect of this program".to_owned());
+        }
+        self.conclude(asked, clock::now())
     }
 
-    /// Asks the server, when it is time; whether there is something new to say.
-    async fn ask_server(&mut self) -> bool {
-        let Origin::Server(server) = &mut self.settings.origin else { return false };
+    /// Whether what there is was just found or confirmed, and a bundle if there is a new one.
+    async fn ask_server(&mut self) -> (bool, Option<Fetched>) {
+        let Some(server) = &mut self.server else { return (true, None) };
         match server.poll().await {
-            None | Some(Ok(None)) => false,
-            Some(Ok(Some(bundle))) => {
-                self.fetched = Some(bundle);
-                self.take()
+            None => (false, None),
+            Some(Ok(fetched)) => {
+                self.outage = None;
+                (true, fetched)
             }
-            Some(Err(why)) => self.tell(&why.into()),
-        }
-    }
-
-    fn take(&mut self) -> bool {
-        self.taken = Some(self.seen.clone());
-        match self.find().map(|files| files.map(|files| self.settings.ready(files)).transpose()) {
-            Ok(Ok(Some(policy))) => {
-                info!(digest = policy.digest, revision = %policy.revision, "policy admitted");
-                self.state = PolicyState { policy: Some(Arc::new(policy)), trouble: None };
-                true
+            Some(Err(why)) => {
+                self.outage = Some(why.to_string());
+                (false, None)
             }
-            Ok(Ok(None)) => false,
-            Ok(Err(why)) | Err(why) => self.tell(&why),
         }
     }
 
-    /// The policy's files, if they are there yet.
-    fn find(&self) -> Result<Option<PolicyFiles>, PolicyTrouble> {
-        match (&self.settings.origin, &self.fetched) {
-            (Origin::Files(path), _) => load(path).map(Some),
-            (Origin::Server(server), Some(bundle)) => Ok(Some(server.open(bundle)?)),
-            (Origin::Server(_), None) => Ok(None),
+    /// Puts together what there is to say; whether it is something new.
+    fn conclude(&mut self, asked: bool, now: Timestamp) -> bool {
+        let finder = lock(&self.finder);
+        let shadow = finder.shadow.as_ref().and_then(|shadow| shadow.trouble.as_ref());
+        let shadow = shadow.map(|why| format!("the policy to watch (`--shadow-policy`) is left out: {why}"));
+        let troubles: Vec<&str> =
+            [&finder.policy.trouble, &self.outage, &shadow].into_iter().flatten().map(String::as_str).collect();
+        let trouble = (!troubles.is_empty()).then(|| Arc::from(troubles.join("; ")));
+
+        let revision = |policy: &Option<Arc<ReadyPolicy>>| policy.as_ref().map(|policy| policy.revision);
+        let is_new = revision(&finder.ready) != revision(&self.state.policy);
+        if is_new || (asked && finder.policy.trouble.is_none()) {
+            self.known = now;
         }
+        self.state.known = (self.server.is_some() || trouble.is_some()).then_some(self.known);
+        if is_new {
+            self.state.policy.clone_from(&finder.ready);
+        }
+        drop(finder);
+        let has_changed = is_new || trouble != self.state.trouble;
+        if has_changed {
+            self.tell(is_new, trouble.as_deref());
+            self.state.trouble = trouble;
+        }
+        // When a server was asked last is news, too: see [`crate::subject`].
+        has_changed || (self.server.is_some() && asked)
     }
 
-    /// Says once what is wrong.
-    fn tell(&mut self, why: &PolicyTrouble) -> bool {
-        let why: Arc<str> = why.to_string().into();
-        if self.state.trouble.as_ref() == Some(&why) {
-            return false;
+    fn tell(&self, is_new: bool, trouble: Option<&str>) {
+        if let Some(policy) = self.state.policy.as_ref().filter(|_| is_new) {
+            info!(digest = policy.digest, revision = %policy.revision, "policy admitted");
         }
-        error!(%why, kept = self.state.policy.is_some(), "policy not taken; the last good one stays in force");
-        self.state.trouble = Some(why);
-        true
+        match trouble {
+            Some(why) if self.state.trouble.as_deref() != Some(why) => {
+                error!(%why, kept = self.state.policy.is_some(), "the policy's source is in trouble; what was good stays in force");
+            }
+            None if self.state.trouble.is_some() => info!("the policy's source is well again"),
+            _ => {}
+        }
     }
+}
+
+/// What a look left that was cut off is as good as before it.
+fn lock(finder: &Mutex<Finder>) -> MutexGuard<'_, Finder> {
+    finder.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::fs;
+    use std::path::Path;
 
     const ALLOW: &str = "package scbte\n\nallow := true\n";
 
-    fn settings(policy: &Path) -> PolicySettings {
-        PolicySettings {
-            origin: Origin::Files(policy.to_owned()),
-            shadow: None,
-            entrypoint: "data.scbte.allow".into(),
-            rego_version: None,
-            max_data: 1 << 20,
+    fn watch(policy: &Path, shadow: Option<&Path>) -> PolicyWatch {
+        PolicyWatch::new(PolicySettings {
+            origin: Origin::Files(policy.to_owned(), None),
+            shadow: shadow.map(Path::to_owned),
+            rules: PolicyRules { entrypoint: "data.scbte.allow".into(), rego_version: None, max_data: 1 << 20 },
+        })
+    }
+
+    /// Looks until everything was seen twice; how often there was something new to say.
+    async fn settle(watch: &mut PolicyWatch) -> usize {
+        let mut news = 0;
+        for _ in 0..3 {
+            news += usize::from(watch.step().await);
         }
+        news
     }
 
-    fn digest(state: &PolicyState) -> Option<String> {
-        state.policy.as_ref().map(|policy| policy.digest.clone())
+    fn digest(watch: &PolicyWatch) -> String {
+        watch.state.policy.as_ref().unwrap().digest.clone()
     }
 
-    #[test]
-    fn a_change_is_taken_once_it_keeps_still() {
+    fn trouble(watch: &PolicyWatch) -> &str {
+        watch.state.trouble.as_deref().unwrap_or_default()
+    }
+
+    #[tokio::test]
+    async fn a_change_is_taken_once_it_keeps_still() {
         let root = tempfile::tempdir().unwrap();
         fs::write(root.path().join("allow.rego"), ALLOW).unwrap();
-        fs::write(root.path().join("data.json"), "{}").unwrap();
-        let (mut watch, first) = PolicyWatch::open(settings(root.path()));
-        let first = digest(&first).unwrap();
-        assert!(!watch.look() && !watch.look(), "nothing happened");
+        let data = root.path().join("data.json");
+        fs::write(&data, "{}").unwrap();
+        let mut watch = watch(root.path(), None);
+        assert!(!watch.state.is_current(), "it has not looked yet");
+        assert!(!watch.step().await, "it may still be written");
+        assert!(watch.step().await && watch.state.is_current());
+        assert_eq!(settle(&mut watch).await, 0, "nothing happened");
 
-        fs::write(root.path().join("data.json"), r#"{"a": 1}"#).unwrap();
-        assert!(!watch.look(), "it may still be written");
-        assert!(watch.look());
-        assert_ne!(digest(&watch.state).unwrap(), first);
+        let mut before = digest(&watch);
+        // The last two are one number as doubles.
+        for text in [r#"{"a": 1}"#, r#"{"a": 1234567890123456789}"#, r#"{"a": 1234567890123456788}"#] {
+            let revision = watch.state.policy.as_ref().unwrap().revision;
+            fs::write(&data, text).unwrap();
+            assert_eq!(settle(&mut watch).await, 1, "{text}");
+            assert_ne!(watch.state.policy.as_ref().unwrap().revision, revision, "{text}");
+            assert_ne!(std::mem::replace(&mut before, digest(&watch)), digest(&watch), "{text}");
+        }
+        fs::write(&data, r#"{"a":  1234567890123456788}"#).unwrap();
+        assert_eq!(settle(&mut watch).await, 0, "it says the same");
     }
 
-    #[test]
-    fn what_is_refused_leaves_the_last_good_one() {
+    #[tokio::test]
+    async fn what_is_refused_leaves_the_last_good_one() {
         let root = tempfile::tempdir().unwrap();
         let file = root.path().join("allow.rego");
         fs::write(&file, ALLOW).unwrap();
-        let (mut watch, first) = PolicyWatch::open(settings(&file));
+        let mut watch = watch(&file, None);
+        settle(&mut watch).await;
+        let first = digest(&watch);
+        assert_eq!(watch.state.known, None, "it is watched");
+        let long = format!("package scbte\n\nallow if {} == \"", " ".repeat(70_000));
         for (text, part) in [
             ("package scbte\n\nallow if {", "allow.rego:3"),
             ("package other\n\nallow := true", "is refused"),
             ("package scbte\n\nallow if rand.intn(\"a\", 2) == 1", "rand.intn"),
+            (&long, "allow.rego:3"),
         ] {
             fs::write(&file, text).unwrap();
-            watch.look();
-            assert!(watch.look(), "{text}");
-            let trouble = watch.state.trouble.clone().unwrap();
-            assert!(trouble.contains(part), "{text}: {trouble}");
-            assert_eq!(digest(&watch.state), digest(&first), "{text}");
+            assert_eq!(settle(&mut watch).await, 1, "{text}");
+            assert!(trouble(&watch).contains(part) && !trouble(&watch).contains('\n'), "{}", trouble(&watch));
+            assert_eq!(digest(&watch), first, "{text}");
         }
+        let since = watch.state.known;
+        assert!(since > Some(Timestamp::default()));
         fs::remove_file(&file).unwrap();
-        watch.look();
-        assert!(watch.look() && watch.state.trouble.as_ref().unwrap().contains("No such file"));
-        assert_eq!(digest(&watch.state), digest(&first));
+        settle(&mut watch).await;
+        assert!(trouble(&watch).contains("No such file") && digest(&watch) == first);
+        assert_eq!(watch.state.known, since, "in trouble nothing is confirmed");
         fs::write(&file, ALLOW).unwrap();
-        watch.look();
-        assert!(watch.look() && watch.state.trouble.is_none());
+        assert_eq!(settle(&mut watch).await, 1);
+        assert!(watch.state.is_current() && watch.state.known.is_none());
     }
 
-    #[test]
-    fn a_policy_to_watch_must_be_admitted_too() {
+    #[tokio::test]
+    async fn a_policy_to_watch_holds_up_nothing() {
         let root = tempfile::tempdir().unwrap();
         let (file, shadow) = (root.path().join("allow.rego"), root.path().join("next.rego"));
         fs::write(&file, ALLOW).unwrap();
-        fs::write(&shadow, "package scbte\n\nallow := false\n").unwrap();
-        let (mut watch, first) = PolicyWatch::open(PolicySettings { shadow: Some(shadow.clone()), ..settings(&file) });
-        assert!(first.policy.as_ref().unwrap().json["shadow"]["modules"]["next.rego"].is_string());
         fs::write(&shadow, "nonsense").unwrap();
-        watch.look();
-        assert!(watch.look() && watch.state.trouble.is_some() && digest(&watch.state) == digest(&first));
+        let mut watch = watch(&file, Some(&shadow));
+        let shadow_of = |watch: &PolicyWatch| watch.state.policy.as_ref().unwrap().json["shadow"].clone();
+        settle(&mut watch).await;
+        assert!(shadow_of(&watch).is_null(), "delivered without it");
+        assert!(trouble(&watch).starts_with("the policy to watch (`--shadow-policy`)"), "{}", trouble(&watch));
+        assert!(trouble(&watch).contains("next.rego:1"), "{}", trouble(&watch));
+
+        fs::write(&shadow, "package scbte\n\nallow := false\n").unwrap();
+        settle(&mut watch).await;
+        assert!(shadow_of(&watch)["modules"]["next.rego"].is_string() && watch.state.is_current());
+
+        fs::remove_file(&shadow).unwrap();
+        fs::write(&file, "package scbte\n\nallow if input.ctx == \"a:b\"\n").unwrap();
+        let before = digest(&watch);
+        settle(&mut watch).await;
+        assert!(shadow_of(&watch).is_null() && trouble(&watch).contains("No such file"));
+        assert_ne!(digest(&watch), before, "the one that decides is delivered all the same");
     }
 }

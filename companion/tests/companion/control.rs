@@ -1,5 +1,6 @@
 //! A control API that does what a test wants: what an Envoy has, what it takes, and how it fails.
 
+use scbte_core::envelope::{Payload as _, PolicyPayload};
 use serde_json::{Value, json};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -21,6 +22,19 @@ pub(crate) struct Envoy {
     pub(crate) hangs: bool,
     /// The envelopes that were pushed, and when.
     pub(crate) pushed: Vec<(String, Instant)>,
+    /// The policy in force.
+    pub(crate) policy: HeldPolicy,
+}
+
+/// Which policy an Envoy has.
+#[derive(Debug, Default)]
+pub(crate) struct HeldPolicy {
+    /// Its `seq`.
+    pub(crate) seq: Option<u64>,
+    /// Its revision.
+    pub(crate) revision: Option<String>,
+    /// How many were pushed.
+    pub(crate) pushes: usize,
 }
 
 /// A control API on a free port; it ends with this value.
@@ -83,6 +97,7 @@ fn answer(stream: &TcpStream, envoy: &Mutex<Envoy>) {
     let (status, json) = match line.as_str() {
         "GET /v1/status" => status(&envoy.lock().unwrap()),
         "PUT /v1/bundle" => take(&mut envoy.lock().unwrap(), body),
+        "PUT /v1/policy" => take_policy(&mut envoy.lock().unwrap().policy, &body),
         other => (404, json!({"error": other})),
     };
     let text = json.to_string();
@@ -110,7 +125,21 @@ fn read(stream: &TcpStream) -> Option<(String, String)> {
 }
 
 fn status(envoy: &Envoy) -> (u16, Value) {
-    (200, json!({"seq": envoy.seq, "revision": envoy.revision, "roots": [], "oldest_seq": null, "version": "0"}))
+    let policy = json!({"seq": envoy.policy.seq, "revision": envoy.policy.revision});
+    let (seq, revision) = (envoy.seq, &envoy.revision);
+    (200, json!({"seq": seq, "revision": revision, "policy": policy, "roots": [], "oldest_seq": null, "version": "0"}))
+}
+
+fn take_policy(held: &mut HeldPolicy, text: &str) -> (u16, Value) {
+    let payload = payload(text);
+    let policy = PolicyPayload::read(payload.as_object().unwrap()).unwrap();
+    let (seq, revision) = (payload["seq"].as_u64(), policy.revision().to_string());
+    held.pushes += 1;
+    if held.seq > seq {
+        return (409, json!({"error": "conflict", "detail": "an envelope with a greater `seq` is in force"}));
+    }
+    (held.seq, held.revision) = (seq, Some(revision.clone()));
+    (200, json!({"seq": seq, "revision": revision}))
 }
 
 fn take(envoy: &mut Envoy, text: String) -> (u16, Value) {
@@ -128,8 +157,12 @@ fn take(envoy: &mut Envoy, text: String) -> (u16, Value) {
 
 /// `seq` and revision of an envelope.
 pub(crate) fn facts(envelope: &str) -> (u64, String) {
-    let payload = scbte_core::base64::decode_url(envelope.split('.').nth(1).unwrap()).unwrap();
-    let payload: Value = serde_json::from_slice(&payload).unwrap();
+    let payload = payload(envelope);
     let revision = scbte_core::bundle::Revision::of(&payload["trust_domains"]).unwrap();
     (payload["seq"].as_u64().unwrap(), revision.to_string())
+}
+
+fn payload(envelope: &str) -> Value {
+    let payload = scbte_core::base64::decode_url(envelope.split('.').nth(1).unwrap()).unwrap();
+    serde_json::from_slice(&payload).unwrap()
 }

@@ -155,7 +155,8 @@ fn every_finding_has_its_place_and_its_line() {
 
 #[test]
 fn wrong_arguments_are_told_apart_from_findings() {
-    let example = example();
+    let (example, long) = (example(), "r".repeat(129));
+    let key = concat!(env!("CARGO_MANIFEST_DIR"), "/src/policy_bundle/fixtures/policy.pub.pem").to_owned();
     for (command, more, part) in [
         ("check", &["--max-instructions", "5"][..], "expected a whole number from 100"),
         ("eval", &[], "--input"),
@@ -168,6 +169,12 @@ fn wrong_arguments_are_told_apart_from_findings() {
         ("check", &["--scope", "x"], "--verification-key"),
         ("check", &["--verification-key", "/nowhere.pem"], "there is no `/nowhere.pem`"),
         ("build", &["--output", "/nowhere/x.tar.gz"], "/nowhere/x.tar.gz"),
+        ("build", &["--output", "x.tar.gz", "--revision", &long], "at most 128 printable characters, found 129"),
+        ("build", &["--output", "x.tar.gz", "--revision", "a\nb"], "found a control character"),
+        ("check", &["--max-data", "1GiB"], "expected a size from 1KiB to 64MiB"),
+        ("eval", &["--input", "-", "--max-data", "1B"], "expected a size from 1KiB to 64MiB"),
+        ("check", &["--verification-key", &key], "is a folder: only bundles are signed"),
+        ("build", &["--output", "x.tar.gz", "--verification-key", &key], "is a folder: only bundles are signed"),
     ] {
         says(&policy(command, &example, more), 2, &[part]);
     }
@@ -212,6 +219,41 @@ fn a_bundle_is_built_of_what_is_admitted() {
         let printed = policy("build", root.path(), &[&["-o", refused.as_str()], options].concat());
         assert_eq!((printed.code, Path::new(&refused).exists()), (code, code == 0), "{rego}: {printed:?}");
     }
+}
+
+/// What a bundle could not hold is said when it is checked, and a bundle that is there stays when the next is not made.
+#[test]
+fn what_no_bundle_could_hold_is_refused_before_one_is_made() {
+    let scratch = tempfile::tempdir().unwrap();
+    let output = scratch.path().join("bundle.tar.gz");
+    let build = |path: &Path, more: &[&str]| policy("build", path, &[&["-o", output.to_str().unwrap()], more].concat());
+    build(&example(), &[]).good();
+    let good = fs::read(&output).unwrap();
+    let data = format!(r#"{{"big": "{}"}}"#, "x".repeat(1 << 20));
+    let rego = ("allow.rego", "package scbte\n\nallow if input.ctx == data.big\n");
+    for (files, options, code, parts) in [
+        (&[rego, (".manifest", r#"{"roots": ["grants"]}"#)][..], &[][..], 1, "is outside of the roots `grants`"),
+        (&[rego, (".manifest", r#"{"roots": ["a", "a/b"]}"#)], &[], 1, "the roots `a` and `a/b` overlap"),
+        (&[rego, (".manifest", "[]")], &[], 2, "found an array, expected an object"),
+        (&[rego, ("data.yaml", "big: no")], &[], 2, "data in YAML is not supported"),
+        (&[rego, ("data.json", &data)], &[], 1, "at most 1048576 is allowed"),
+        (&[rego, ("data.json", &data)], &["--max-data", "2MiB"], 0, ""),
+    ] {
+        let root = folder(files);
+        says(&policy("check", root.path(), options), code, &[parts]);
+        if code > 0 {
+            says(&build(root.path(), options), code, &[parts]);
+            assert_eq!(fs::read(&output).unwrap(), good, "{parts}");
+        }
+    }
+    let outcome = json_of(&policy("check", folder(&[rego, (".manifest", r#"{"roots": []}"#)]).path(), &["--json"]));
+    assert_eq!((&outcome["admitted"], &outcome["findings"][0]["severity"]), (&json!(true), &json!("error")));
+    assert_eq!(fs::read_dir(scratch.path()).unwrap().count(), 1, "nothing half made is left");
+    // What is no file is written to, not replaced.
+    let link = scratch.path().join("link.tar.gz");
+    std::os::unix::fs::symlink(&output, &link).unwrap();
+    policy("build", &example(), &["-o", link.to_str().unwrap(), "--revision", "linked"]).good();
+    assert!(link.is_symlink() && fs::read(&output).unwrap() != good);
 }
 
 #[test]

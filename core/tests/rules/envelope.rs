@@ -8,7 +8,9 @@ use crate::common::{NOW, SKEW, now};
 use scbte_core::base64;
 use scbte_core::bundle::{BundleSet, Revision};
 use scbte_core::certificate::Anchor;
-use scbte_core::envelope::{Envelope, EnvelopeError, LIFETIME, Order, PolicyPayload, Trust, order, policy_json, sign};
+use scbte_core::envelope::{
+    Envelope, EnvelopeError, LIFETIME, Order, PolicyPayload, Trust, order, policy_json, policy_revision, sign,
+};
 use scbte_core::jwk::PublicKey;
 use scbte_core::reason::Reason;
 use scbte_core::signature::InModule;
@@ -419,7 +421,15 @@ fn a_policy_envelope_is_one_of_another_kind() {
         (source.entrypoint.as_str(), source.modules.len(), &source.data),
         ("data.scbte.allow", 1, &good["data"])
     );
-    assert_eq!(opened.revision().to_string(), Revision::of(&good).unwrap().to_string());
+    assert_eq!(opened.revision(), policy_revision(&opened.payload.policy, None).unwrap());
+    let with = |data: Value| {
+        let mut policy = good.clone();
+        policy["data"] = data;
+        open("scbte-policy+jwt", &policy).unwrap().revision()
+    };
+    // As doubles the two are one number.
+    assert_ne!(with(json!({"a": 1_234_567_890_123_456_789_u64})), with(json!({"a": 1_234_567_890_123_456_788_u64})));
+    assert_eq!(with(json!({"a": 1, "b": 2})), with(serde_json::from_str(r#"{"b": 2, "a": 1}"#).unwrap()));
     check("a bundle's type", open("scbte-bundle+jwt", &good), Some((400, "`typ` must be `scbte-policy+jwt`")));
     let shadowed = open("scbte-policy+jwt", &{
         let mut policy = good.clone();
@@ -427,7 +437,12 @@ fn a_policy_envelope_is_one_of_another_kind() {
         policy["shadow"] = good.clone();
         policy
     });
-    let PolicyPayload { policy, shadow, .. } = shadowed.unwrap().payload;
+    let shadowed = shadowed.unwrap();
+    let both = shadowed.revision();
+    let PolicyPayload { policy, shadow, .. } = shadowed.payload;
+    let named = policy_revision(&policy, None).unwrap();
+    assert_ne!(named, both, "the policy to watch counts");
+    assert_ne!(named, opened.revision(), "the author's revision counts");
     assert_eq!((policy.revision.as_deref(), shadow.as_ref().map(|shadow| &shadow.source)), (Some("7"), Some(source)));
     assert_eq!(policy_json(&policy, shadow.as_ref())["shadow"], good);
     let cases: [Case<Expected, Value>; 12] = [

@@ -2,12 +2,15 @@
 
 use super::{Loaded, PolicyArgs, check};
 use crate::commands::{Output, Result, Usage};
-use crate::policy_bundle::{Bundle, Manifest};
+use crate::policy_bundle::{Bundle, Manifest, checked_revision};
+use crate::policy_files::PolicyFiles;
+use crate::state;
+use crate::words::hex;
 use scbte_core::policy::Policy;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Put a policy that the filter admits into a bundle: the same policy is the same bytes
 #[derive(clap::Args)]
@@ -25,8 +28,8 @@ pub(crate) struct Build {
     #[arg(long, short, value_name = "FILE")]
     output: PathBuf,
 
-    /// What to call this version of the policy; by default a part of its digest
-    #[arg(long, value_name = "REVISION")]
+    /// What to call this version of the policy, at most 128 characters; by default a part of its digest
+    #[arg(long, value_name = "REVISION", value_parser = checked_revision)]
     revision: Option<String>,
 
     /// Warnings are errors, as of `check`
@@ -47,11 +50,11 @@ impl Build {
         let bundle = self.bundle(&loaded, &policy);
         let bytes = bundle.write().map_err(Usage::new)?;
         // What others will read is what was checked.
-        if Bundle::read(&bytes)?.source(&loaded.source.entrypoint) != loaded.source {
-            return Err("the bundle does not hold what was checked".into());
+        let read = PolicyFiles::of_bundle("the bundle", &bytes, None).map_err(Usage::new)?;
+        if read.source(&loaded.source.entrypoint, None) != loaded.source {
+            return Err(Usage::new("the bundle does not hold what was checked").into());
         }
-        let written = fs::write(&self.output, &bytes);
-        written.map_err(|error| Usage::new(format!("`{}`: {error}", self.output.display())))?;
+        store(&self.output, &bytes).map_err(Usage::new)?;
         Ok(self.told(&loaded, &bundle, &policy, &bytes))
     }
 
@@ -70,7 +73,7 @@ impl Build {
     }
 
     fn told(&self, loaded: &Loaded, bundle: &Bundle, policy: &Policy, bytes: &[u8]) -> Output {
-        let digest: String = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+        let digest = hex(&Sha256::digest(bytes));
         let (file, revision) = (self.output.display().to_string(), &bundle.manifest.revision);
         let roots = bundle.manifest.roots.clone().unwrap_or_default();
         if self.policy.json {
@@ -93,4 +96,16 @@ impl Build {
             roots.join(", "),
         ))
     }
+}
+
+/// Replaces a file at once; what is no file, a pipe say, is written to.
+fn store(path: &Path, bytes: &[u8]) -> Result<()> {
+    match fs::metadata(path) {
+        Ok(found) if !found.is_file() => {
+            fs::write(path, bytes).map_err(|error| format!("`{}`: {error}", path.display()))?;
+        }
+        Ok(_) => state::write_bytes(&fs::canonicalize(path)?, bytes)?,
+        Err(_) => state::write_bytes(path, bytes)?,
+    }
+    Ok(())
 }

@@ -5,13 +5,13 @@ use super::{Loaded, MAX_FINDINGS, PolicyArgs};
 use crate::commands::{Output, Result};
 use crate::words;
 use scbte_core::policy::tools::warnings;
-use scbte_core::policy::{Member, Policy};
+use scbte_core::policy::{AdmissionError, Member, Policy};
 use serde_json::json;
 
 /// Say whether the filter would admit a policy, and if not, why not
 #[derive(clap::Args)]
 #[command(after_help = "\
-The checks are the filter's own. With --strict also what is probably not meant: unused variables, parameters and
+The checks are the filter's own; and everything must lie under the roots that `.manifest` names. With --strict also what is probably not meant: unused variables, parameters and
 imports, names that hide others, members of `input` that do not exist, rules that are never asked.
 
 Examples:
@@ -41,7 +41,9 @@ impl Check {
 /// Why a policy does not pass.
 pub(super) enum Refused {
     /// It is not admitted.
-    Errors(Vec<scbte_core::policy::AdmissionError>),
+    Errors(Vec<AdmissionError>),
+    /// It is, but could not stand in a bundle.
+    Roots(Findings),
     /// It is, but the strict checks found something.
     Warnings(Findings),
 }
@@ -51,21 +53,28 @@ impl Refused {
     pub(super) fn output(&self, loaded: &Loaded, as_json: bool) -> Output {
         match self {
             Self::Errors(errors) => loaded.refused(errors, as_json),
+            Self::Roots(findings) => found(findings, "a bundle of it would be refused", as_json),
             Self::Warnings(findings) => {
-                let text = if as_json {
-                    format!("{:#}\n", json!({"admitted": true, "findings": findings.json()}))
-                } else {
-                    format!("{}{}, which --strict does not let pass\n", findings.words(), findings.summary())
-                };
-                Output { text, success: false }
+                let summary = format!("{}, which --strict does not let pass", findings.summary());
+                found(findings, &summary, as_json)
             }
         }
     }
 }
 
+fn found(findings: &Findings, summary: &str, as_json: bool) -> Output {
+    let text = if as_json {
+        format!("{:#}\n", json!({"admitted": true, "findings": findings.json()}))
+    } else {
+        format!("{}{summary}\n", findings.words())
+    };
+    Output { text, success: false }
+}
+
 /// The policy, if it passes.
 pub(super) fn admit(loaded: &Loaded, strict: bool) -> std::result::Result<Policy, Refused> {
     let policy = Policy::admit_or_tell(&loaded.source, &loaded.limits, MAX_FINDINGS).map_err(Refused::Errors)?;
+    loaded.files.check_roots().map_err(|error| Refused::Roots(Findings::of_manifest(&error)))?;
     let found = if strict { warnings(&loaded.source, &policy) } else { Vec::new() };
     let findings = Findings::of_warnings(loaded, found);
     if findings.is_empty() { Ok(policy) } else { Err(Refused::Warnings(findings)) }

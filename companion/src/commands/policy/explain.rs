@@ -5,11 +5,11 @@
 
 use super::eval::{notes, to_json, words};
 use super::request::{Document, RequestArgs, moment};
-use super::{MAX_FINDINGS, PolicyArgs, story};
+use super::{Loaded, MAX_FINDINGS, PolicyArgs, story};
 use crate::clock;
 use crate::commands::{Output, Result, Usage};
 use scbte_core::policy::Decision;
-use scbte_core::policy::tools::Explainer;
+use scbte_core::policy::tools::{Explainer, Explanation};
 use scbte_core::time::Timestamp;
 use serde_json::Value;
 use std::path::PathBuf;
@@ -64,21 +64,31 @@ impl Explain {
             Err(errors) => return Ok(loaded.refused(&errors, self.policy.json)),
         };
         let explanation = explainer.explain(&document.members, now).map_err(Usage::new)?;
-        let evaluation = &explanation.evaluation;
-        let budget = loaded.limits.max_instructions;
         let told = document.notes(explainer.policy().uses());
-        let success = matches!(evaluation.decision, Ok(Decision::Allow { .. }));
-        if self.policy.json {
-            let mut members = to_json(evaluation, budget);
-            members.insert("notes".to_owned(), told.into());
-            members.insert("input".to_owned(), document.members.into());
-            members.insert("steps".to_owned(), explanation.call.as_ref().map(|call| story::json(&loaded, call)).into());
-            return Ok(Output { text: format!("{:#}\n", Value::Object(members)), success });
-        }
+        let success = matches!(explanation.evaluation.decision, Ok(Decision::Allow { .. }));
+        let text = if self.policy.json {
+            json(&loaded, &explanation, told, document)
+        } else {
+            self.words(&loaded, &explanation, &told, success)
+        };
+        Ok(Output { text, success })
+    }
+
+    fn words(&self, loaded: &Loaded, explanation: &Explanation, told: &[String], allowed: bool) -> String {
+        let decision = words(&explanation.evaluation, loaded.limits.max_instructions);
         let steps = match &explanation.call {
-            Some(call) => story::words(&loaded, call, success, self.all),
+            Some(call) => story::words(loaded, call, allowed, self.all),
             None => "The machine could not be watched at this; only its decision is known.\n".to_owned(),
         };
-        Ok(Output { text: format!("{}{}\n{steps}", words(evaluation, budget), notes(&told)), success })
+        format!("{decision}{}\n{steps}", notes(told))
     }
+}
+
+fn json(loaded: &Loaded, explanation: &Explanation, told: Vec<String>, document: Document) -> String {
+    let steps = explanation.call.as_ref().map(|call| story::json(loaded, call));
+    let mut members = to_json(&explanation.evaluation, loaded.limits.max_instructions);
+    members.insert("notes".to_owned(), told.into());
+    members.insert("input".to_owned(), document.members.into());
+    members.insert("steps".to_owned(), steps.into());
+    format!("{:#}\n", Value::Object(members))
 }

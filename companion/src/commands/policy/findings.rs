@@ -1,6 +1,7 @@
 //! What is wrong with a policy, for people and for machines.
 
 use super::{Loaded, place_json};
+use crate::policy_bundle::ManifestError;
 use crate::words;
 use scbte_core::policy::tools::{Warning, rules};
 use scbte_core::policy::{AdmissionError, Place, Refusal};
@@ -58,6 +59,12 @@ impl Findings {
         Self { list: warnings.into_iter().map(finding).collect() }
     }
 
+    /// A reason why a bundle of the policy would be refused.
+    pub(super) fn of_manifest(error: &ManifestError) -> Self {
+        let message = format!("`.manifest`: {error}");
+        Self { list: vec![Finding { severity: Severity::Error, message, place: None, hint: None }] }
+    }
+
     /// Whether there are none.
     pub(super) fn is_empty(&self) -> bool {
         self.list.is_empty()
@@ -97,15 +104,14 @@ impl Finding {
         let severity = self.severity.name();
         let hint = self.hint.as_ref().map(|hint| format!("  hint: {hint}\n")).unwrap_or_default();
         let Some(place) = &self.place else { return format!("{severity}: {}\n{hint}\n", self.message) };
-        let column = usize::try_from(place.column).unwrap_or_default();
-        // A tab is one column, and is shown as one.
         let line = match place.text.as_str() {
             "" => "(nothing here: was something before it not closed?)".to_owned(),
-            text => words::visible(&text.replace('\t', " ")),
+            text => shown(text),
         };
+        let indent = indent(place);
         let number = place.line.to_string();
         let margin = " ".repeat(number.len());
-        format!("{place}: {severity}: {}\n  {number} | {line}\n  {margin} | {:>column$}\n{hint}\n", self.message, "^")
+        format!("{place}: {severity}: {}\n  {number} | {line}\n  {margin} | {indent}^\n{hint}\n", self.message)
     }
 
     fn json(&self) -> Value {
@@ -120,6 +126,18 @@ impl Finding {
         }
         finding
     }
+}
+
+/// A line as a terminal takes it: a tab is one column, and is shown as one.
+fn shown(line: &str) -> String {
+    words::visible(&line.replace('\t', " "))
+}
+
+/// What goes before the caret. A long line is cut: the caret never stands further right than just behind what is left.
+fn indent(place: &Place) -> String {
+    let before = usize::try_from(place.column).unwrap_or_default().saturating_sub(1);
+    let before: String = place.text.chars().take(before).collect();
+    " ".repeat(shown(&before).chars().count())
 }
 
 /// Rules that are named in a hint.
@@ -141,5 +159,26 @@ fn hint(policy: &Loaded, refusal: &Refusal) -> Option<String> {
             Some("Rego from before OPA 1.0 is read with --rego-v0".to_owned())
         }
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_caret_stands_under_what_is_meant() {
+        for (column, text, expected) in [
+            (1, "allow", ""),
+            (4, "\tallow", "   "),
+            (3, "a\u{1b}b", "       "),
+            (9, "", ""),
+            (100_000, "cut off", "       "),
+        ] {
+            let place = Place { module: "a.rego".into(), line: 1, column, text: text.into() };
+            assert_eq!(indent(&place), expected, "{column} {text:?}");
+            let finding = Finding { severity: Severity::Error, message: "m".into(), place: Some(place), hint: None };
+            assert!(finding.words().contains(&format!("| {expected}^\n")));
+        }
     }
 }

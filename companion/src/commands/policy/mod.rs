@@ -14,7 +14,7 @@ mod test;
 use super::{Output, Result, Usage};
 use crate::policy_bundle::VerificationKey;
 use crate::policy_files::PolicyFiles;
-use crate::state;
+use crate::policy_limits::MaxData;
 use findings::Findings;
 use scbte_core::policy::{AdmissionError, Limits, Place, PolicySource, RegoVersion};
 use serde_json::{Value, json};
@@ -26,7 +26,7 @@ use std::path::PathBuf;
 A policy is Rego, as for OPA. PATH is a folder, a file or a bundle (.tar.gz):
   *.rego           the policy
   *_test.rego      its tests
-  data.json        its data (or data.yaml); in a folder a/b it stands at data.a.b
+  data.json        its data; in a folder a/b it stands at data.a.b
 
 Exit codes: 0 all is well; 1 findings, a denial or a failed test; 2 the command could not run.
 
@@ -73,11 +73,15 @@ struct PolicyArgs {
     #[arg(long, value_name = "N", default_value_t = Limits::default().max_instructions, value_parser = budget)]
     max_instructions: usize,
 
-    /// Public key (PEM or JWK) that a bundle must be signed with
+    /// Most data that the policy may have, as `policy.max_data` of the filter, 1KiB to 64MiB [default: 1MiB]
+    #[arg(long, value_name = "SIZE")]
+    max_data: Option<MaxData>,
+
+    /// Public key (PEM or JWK) that a bundle must be signed with; with it, every PATH must be a bundle
     #[arg(long, value_name = "FILE")]
     verification_key: Option<PathBuf>,
 
-    /// With --verification-key: the `kid` that the signature must name
+    /// With --verification-key: what the signature's `kid` must be, if it has one
     #[arg(long, value_name = "KID", requires = "verification_key")]
     verification_key_id: Option<String>,
 
@@ -113,17 +117,14 @@ impl PolicyArgs {
         let key = self.key().map_err(Usage::new)?;
         let files = PolicyFiles::load(&self.paths, key.as_ref()).map_err(Usage::new)?;
         let source = files.source(&self.entrypoint, self.rego_v0.then_some(RegoVersion::V0));
-        let limits = Limits { max_instructions: self.max_instructions, ..Limits::default() };
+        let MaxData(max_data_bytes) = self.max_data.unwrap_or_default();
+        let limits = Limits { max_instructions: self.max_instructions, max_data_bytes, ..Limits::default() };
         Ok(Loaded { files, source, limits })
     }
 
-    fn key(&self) -> Result<Option<VerificationKey>> {
-        let Some(path) = &self.verification_key else { return Ok(None) };
-        let key = VerificationKey::parse(&state::read(path)?);
-        let mut key = key.map_err(|error| format!("`{}`: {error}", path.display()))?;
-        key.id.clone_from(&self.verification_key_id);
-        key.scope.clone_from(&self.scope);
-        Ok(Some(key))
+    fn key(&self) -> Result<Option<VerificationKey>, String> {
+        let load = |path: &PathBuf| VerificationKey::load(path, self.verification_key_id.clone(), self.scope.clone());
+        self.verification_key.as_ref().map(load).transpose()
     }
 }
 

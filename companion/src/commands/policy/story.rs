@@ -180,14 +180,17 @@ fn is_false(value: &Shown) -> bool {
 
 fn short_name(call: &Call) -> String {
     let name = call.rule.rsplit('.').next().unwrap_or(&call.rule);
-    let arguments = call.arguments.iter().map(|(_, value)| cut(value)).collect::<Vec<_>>().join(", ");
-    if call.arguments.is_empty() { format!("`{name}`") } else { format!("`{name}({arguments})`") }
+    format!("`{name}{}`", arguments(call))
 }
 
 fn heading(call: &Call) -> String {
+    format!("{}{} is {}", call.rule, arguments(call), cut(&call.value))
+}
+
+/// What a function was called with; nothing for a rule.
+fn arguments(call: &Call) -> String {
     let arguments = call.arguments.iter().map(|(_, value)| cut(value)).collect::<Vec<_>>().join(", ");
-    let arguments = if call.arguments.is_empty() { String::new() } else { format!("({arguments})") };
-    format!("{}{arguments} is {}", call.rule, cut(&call.value))
+    if call.arguments.is_empty() { String::new() } else { format!("({arguments})") }
 }
 
 fn cut(value: &Shown) -> String {
