@@ -35,6 +35,22 @@ pub(crate) struct Held {
     /// The revision of what is in it.
     #[serde(default)]
     pub(crate) revision: Option<String>,
+    /// Of a policy: why the newest does not run.
+    #[serde(default)]
+    pub(crate) error: Option<String>,
+    /// Of a policy: where the one that runs comes from.
+    #[serde(default)]
+    pub(crate) source: Option<String>,
+}
+
+impl Held {
+    /// Why what is held is not what decides.
+    pub(crate) fn objection(&self) -> Option<String> {
+        let inline =
+            || "its policy is in its configuration: it takes none from a companion (`policy.source`)".to_owned();
+        let is_inline = self.source.as_deref() == Some("inline");
+        self.error.as_deref().map(words::visible).or_else(|| is_inline.then(inline))
+    }
 }
 
 /// Why an Envoy's control API gave no good answer.
@@ -97,4 +113,29 @@ fn success(answer: Answer) -> Result<Bytes, ControlError> {
 fn shown(body: &[u8]) -> String {
     let text: String = String::from_utf8_lossy(body).chars().take(MAX_SHOWN).collect();
     words::visible(&text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn an_envoy_that_runs_something_else_objects() {
+        for (policy, objection) in [
+            (json!({"source": "companion", "error": null}), None),
+            (json!({"source": null, "error": null}), None),
+            (json!({"source": "companion", "error": "bytes of data"}), Some("bytes of data")),
+            (json!({"source": "inline"}), Some("in its configuration")),
+        ] {
+            let status: TargetStatus = serde_json::from_value(json!({"seq": 1, "policy": policy})).unwrap();
+            assert_eq!(status.bundle.objection(), None);
+            let found = status.policy.objection();
+            assert!(
+                found.as_deref().is_some_and(|found| objection.is_some_and(|part| found.contains(part)))
+                    || (found.is_none() && objection.is_none()),
+                "{policy}: {found:?}"
+            );
+        }
+    }
 }

@@ -150,7 +150,7 @@ fn register_gauges(registry: &mut Registry, gauges: &Gauges) {
     for (target, is_in_sync) in &gauges.targets {
         in_sync.get_or_create(&TargetLabel { target: target.clone() }).set((*is_in_sync).into());
     }
-    registry.register("scbte_push_target_in_sync", "Whether an Envoy has the newest trust bundle", in_sync);
+    registry.register("scbte_push_target_in_sync", "Whether an Envoy uses the newest trust bundle and policy", in_sync);
 }
 
 #[cfg(test)]

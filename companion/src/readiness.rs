@@ -73,7 +73,11 @@ impl Status {
     pub(crate) fn gauges(&self, now: Timestamp) -> Gauges {
         let identity = self.identity.borrow();
         let left = |svid: &Arc<crate::identity::Svid>| svid.validity().not_after.since(now).as_secs();
-        let in_sync = |target: &Target| (target.endpoint.clone(), *target.state.borrow() == TargetState::InSync);
+        let is_in_sync = |state: &watch::Receiver<TargetState>| *state.borrow() == TargetState::InSync;
+        let in_sync = |target: &Target| {
+            let all = is_in_sync(&target.state) && target.policy.as_ref().is_none_or(is_in_sync);
+            (target.endpoint.clone(), all)
+        };
         Gauges {
             bundle_age: self.newest.borrow().as_ref().map(|envelope| now.since(envelope.iat).as_secs()),
             svid_left: identity.svid.as_ref().map(left),

@@ -154,8 +154,9 @@ impl<S: Subject> Reconciler<S> {
             Err(error) => return away(&error),
         };
         let knowledge = self.knowledge();
-        match next_step(envelope, S::held(&theirs), knowledge, clock::now()) {
-            Step::Nothing => TargetState::InSync,
+        let held = S::held(&theirs);
+        match next_step(envelope, held, knowledge, clock::now()) {
+            Step::Nothing => held.objection().map_or(TargetState::InSync, TargetState::Refuses),
             Step::Push => self.push(envelope).await,
             Step::Contest => {
                 self.contest();
@@ -264,7 +265,7 @@ mod tests {
             ("signed after ours, before it was asked", Some(101), &other, polled(200), Step::Contest),
             ("signed before ours and before it was asked", Some(49), &other, polled(50), Step::Push),
         ] {
-            let theirs = Held { seq, revision: revision.clone() };
+            let theirs = Held { seq, revision: revision.clone(), ..Held::default() };
             assert_eq!(next_step(&own, &theirs, knowledge, Timestamp::from_micros(100)), expected, "{name}");
         }
     }

@@ -235,10 +235,15 @@ impl PolicyWatch {
     /// Looks once; whether there is something new to say.
     async fn step(&mut self) -> bool {
         let (asked, fetched) = self.ask_server().await;
+        let is_fetched = fetched.is_some();
         let finder = Arc::clone(&self.finder);
         let looked = tokio::task::spawn_blocking(move || lock(&finder).look(fetched.as_ref())).await;
         if looked.is_err() {
             lock(&self.finder).policy.trouble = Some("the policy cannot be read: a defect of this program".to_owned());
+        }
+        if let Some(server) = self.server.as_mut().filter(|_| is_fetched && lock(&self.finder).policy.trouble.is_some())
+        {
+            server.distrust();
         }
         self.conclude(asked, clock::now())
     }

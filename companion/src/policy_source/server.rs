@@ -165,6 +165,12 @@ impl BundleServer {
         }
     }
 
+    /// What it sent last may not be used: it is sent again, whatever it is called. Nobody can keep a good bundle away by
+    /// sending a bad one under its name.
+    pub(super) fn distrust(&mut self) {
+        self.etag = None;
+    }
+
     fn plan(&mut self, good: bool) {
         let pause = if good { self.interval } else { self.pause.min(self.interval) };
         self.pause = if good { RETRY } else { pause.saturating_mul(2) };

@@ -74,9 +74,10 @@ pub struct AdmissionError {
 impl fmt::Display for AdmissionError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Some(place) = &self.place else { return self.refusal.fmt(formatter) };
-        let caret = usize::try_from(place.column).unwrap_or_default();
         let line = place.text.replace('\t', " ");
-        write!(formatter, "{place}: {}\n  {line}\n  {:>caret$}", self.refusal, "^")
+        // Of a line that was cut, the caret stands no further right than its end.
+        let before = usize::try_from(place.column).unwrap_or_default().saturating_sub(1).min(line.chars().count());
+        write!(formatter, "{place}: {}\n  {line}\n  {}^", self.refusal, " ".repeat(before))
     }
 }
 

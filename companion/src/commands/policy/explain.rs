@@ -80,13 +80,15 @@ impl Explain {
             Some(call) => story::words(loaded, call, allowed, self.all),
             None => "The machine could not be watched at this; only its decision is known.\n".to_owned(),
         };
-        format!("{decision}{}\n{steps}", notes(told))
+        let digest = loaded.source.digest();
+        format!("{decision}  policy        {digest}\n{}\n{steps}", notes(told))
     }
 }
 
 fn json(loaded: &Loaded, explanation: &Explanation, told: Vec<String>, document: Document) -> String {
     let steps = explanation.call.as_ref().map(|call| story::json(loaded, call));
     let mut members = to_json(&explanation.evaluation, loaded.limits.max_instructions);
+    members.insert("policy_digest".to_owned(), loaded.source.digest().into());
     members.insert("notes".to_owned(), told.into());
     members.insert("input".to_owned(), document.members.into());
     members.insert("steps".to_owned(), steps.into());

@@ -90,6 +90,10 @@ impl Document {
         let filled = self.filled.iter().filter(|member| uses.has(**member));
         let filled: Vec<String> = filled.map(|member| format!("`{}`", member.name())).collect();
         let mut notes = self.notes.clone();
+        let headers = self.members.get(Member::Headers.name()).and_then(Value::as_object);
+        if uses.has(Member::Headers) && headers.is_some_and(|headers| !headers.is_empty()) {
+            notes.push("the filter hands on only the headers that `policy.headers` names".to_owned());
+        }
         if !filled.is_empty() {
             notes.push(format!("filled in as the filter would: {} (--as-is leaves it out)", filled.join(", ")));
         }
@@ -149,8 +153,12 @@ impl RequestArgs {
         let token = Token::parse(&text, &token::lenient_rules(&text))
             .map_err(|error| Usage::new(format!("this is no SCBTE token: {}", visible(&error.to_string()))))?;
         let target = self.path.as_deref().unwrap_or_default().as_bytes();
-        let path = RequestPath::parse(target, self.allow_encoded_slash)
-            .map_err(|error| Usage::new(format!("the filter answers 400 before the policy is asked: {error}")))?;
+        let path = RequestPath::parse(target, self.allow_encoded_slash).map_err(|error| {
+            Usage::new(format!(
+                "the filter answers 400 before the policy is asked: {error}; where Envoy normalises paths first \
+                     (`//`, `..`, `%37`), give the path that it makes of it"
+            ))
+        })?;
         let claims = &token.claims;
         let aud = self.aud.clone().or_else(|| claims.aud.iter().next().map(|first| first.as_str().to_owned()));
         let headers: Vec<(&str, &[u8])> =

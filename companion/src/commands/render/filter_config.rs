@@ -36,7 +36,7 @@ pub(super) struct FilterArgs {
     #[arg(long, value_name = "FILE", required = true)]
     envelope_key: Vec<PathBuf>,
 
-    /// Policy: a Rego file
+    /// Policy: a Rego file; a folder or a bundle is delivered by a companion, see --policy-from-companion
     #[arg(long, value_name = "FILE", required_unless_present = "policy_from_companion")]
     policy: Option<PathBuf>,
 
@@ -44,8 +44,7 @@ pub(super) struct FilterArgs {
     #[arg(long, value_name = "FILE", requires = "policy")]
     policy_data: Option<PathBuf>,
 
-    /// Wait for a policy envelope on the control API instead: until one arrives, requests get 503. The companion does
-    /// not send any yet
+    /// Take the policy from a companion instead (`scbte run --policy`): until it arrives, requests get 503
     #[arg(long, conflicts_with = "policy")]
     policy_from_companion: bool,
 
