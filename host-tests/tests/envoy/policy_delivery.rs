@@ -5,6 +5,7 @@ use crate::support::{Failure, Outcome, Own, SOON, USERS, gateway, start, until};
 use scbte_host_tests::fixture::{Error, Listener, Load, Ports, Request, Stack, StackBuilder, eventually};
 use serde_json::{Value, json};
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::time::Instant;
 
@@ -124,5 +125,45 @@ async fn a_policy_is_pulled_as_trust_bundles_are() -> Outcome {
     until(&stack, "the old one to be gone", &reports, |response| response.status == 403).await?;
     let metrics = stack.envoy()?.prometheus().await?;
     assert!(metrics.contains(r#"scbte_policy_pulls_total{result="ok"}"#), "pulls are not counted");
+    Ok(())
+}
+
+/// A folder as the kubelet swaps a ConfigMap: rule and data of one version, by one rename.
+fn swap(folder: &Path, word: &str) -> Outcome {
+    let version = folder.join(format!("..{word}"));
+    fs::create_dir(&version)?;
+    let rego = format!(
+        r#"package scbte
+
+allow := {{"allow": true, "headers": {{"x-rule": "{word}", "x-data": data.word}}}}
+"#
+    );
+    fs::write(version.join("allow.rego"), rego)?;
+    fs::write(version.join("data.json"), json!({"word": word}).to_string())?;
+    symlink(format!("..{word}"), folder.join("..next"))?;
+    fs::rename(folder.join("..next"), folder.join("..data"))?;
+    for name in ["allow.rego", "data.json"] {
+        if folder.join(name).symlink_metadata().is_err() {
+            symlink(format!("..data/{name}"), folder.join(name))?;
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn no_call_sees_half_of_a_change() -> Outcome {
+    let folder = tempfile::tempdir()?;
+    swap(folder.path(), "first")?;
+    let stack = watched(folder.path(), |builder| builder).await?;
+    let call = call(&stack, "read:users")?;
+    for word in ["second", "third", "fourth"] {
+        swap(folder.path(), word)?;
+        until(&stack, "the change", &call, |response| {
+            let headers = &response.json()["headers"];
+            assert_eq!(headers["x-rule"], headers["x-data"], "a mix");
+            headers["x-rule"] == word
+        })
+        .await?;
+    }
     Ok(())
 }

@@ -11,8 +11,9 @@ use serde_json::json;
 /// Say whether the filter would admit a policy, and if not, why not
 #[derive(clap::Args)]
 #[command(after_help = "\
-The checks are the filter's own; and everything must lie under the roots that `.manifest` names. With --strict also what is probably not meant: unused variables, parameters and
-imports, names that hide others, members of `input` that do not exist, rules that are never asked.
+The checks are the filter's own; and everything must lie under the roots that `.manifest` names. With --strict also \
+what is probably not meant: unused variables, parameters and imports, names that hide others, members of `input` and \
+`data` that do not exist, rules that are never asked, decisions that are none.
 
 Examples:
   scbte policy check policy/

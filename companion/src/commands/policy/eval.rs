@@ -14,7 +14,7 @@ use std::path::PathBuf;
 /// Say what a policy decides about an input. The exit code is 1 when it does not allow
 #[derive(clap::Args)]
 #[command(after_help = "\
-The input is JSON with the members that the filter sets: sub, ctx, aud, method, path, timestamp, trust_domain,
+The input is JSON with the members that the filter sets: sub, ctx, aud, method, path, timestamp, trust_domain, \
 path_segments, query, host, headers, claims, source. Missing timestamp, path_segments and trust_domain are filled in.
 
 Examples:

@@ -19,7 +19,7 @@ use std::path::PathBuf;
 #[command(
     group = clap::ArgGroup::new("what").args(["token", "input"]).required(true),
     after_help = "\
-The token's signature is not checked: `scbte token verify` does that, and says what the filter answers before it asks
+The token's signature is not checked: `scbte token verify` does that, and says what the filter answers before it asks \
 the policy. Headers are those that `policy.headers` of the filter names.
 
 Examples:

@@ -13,10 +13,10 @@ use std::time::{Duration, Instant};
 /// Run the tests of a policy, and say which of its lines they reach
 #[derive(clap::Args)]
 #[command(after_help = "\
-Tests are the rules `test_…` of `*_test.rego`, as for `opa test`; `todo_test_…` are skipped. The policy is answered for by
-the machine that decides in Envoy: it must be admitted. The tests' own code runs on an interpreter that knows most of
-OPA's builtins (of time only `time.now_ns`, which stands still; no crypto, io.jwt, http). `with` replaces `input`, data
-and `time.now_ns`; a test that replaces a rule has the policy interpreted, too, and says so. Not supported are tests
+Tests are the rules `test_…` of `*_test.rego`, as for `opa test`; `todo_test_…` are skipped. The policy is answered for by \
+the machine that decides in Envoy: it must be admitted. The tests' own code runs on an interpreter that knows most of \
+OPA's builtins (of time only `time.now_ns`, which stands still; no crypto, io.jwt, http). `with` replaces `input`, data \
+and `time.now_ns`; a test that replaces a rule has the policy interpreted, too, and says so. Not supported are tests \
 that replace functions, and tests with cases (`test_x[case]`).
 
 A line is covered when every condition on it was evaluated, and the rule or `else` that begins on it held.
@@ -190,7 +190,7 @@ impl Report<'_> {
         let percent = self.coverage.percent();
         let mut text = format!("\n{passed} passed, {failed} failed, {skipped} skipped, {percent:.1} % covered\n");
         if passed + failed == 0 {
-            text += "NO TESTS: there is no rule `test_…` in a file `*_test.rego` here\n";
+            text += "NO TESTS: there is no such rule `test_…` in a file `*_test.rego` here\n";
         }
         if let (Some(minimum), false) = (self.minimum, self.covers_enough()) {
             text += &format!("TOO LITTLE COVERED: --coverage-min asks for {minimum} %\n");

@@ -100,7 +100,10 @@ impl Mint {
             body.extend(value.as_ref().map(|value| (name.to_owned(), value.as_str().into())));
         }
         let body = Some(("application/json", Bytes::from(Value::Object(body).to_string())));
-        let answer = block_on(endpoint.call(Call { method: Method::POST, path: "/token", body }, TIMEOUT))??;
+        let call = Call { method: Method::POST, path: "/token", body };
+        let answer = block_on(endpoint.call(call, TIMEOUT))?.map_err(|error| {
+            format!("{error}; is a companion running (`scbte run`)? --endpoint names another, --dev-ca needs none")
+        })?;
         let members: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
         match (answer.status, members["token"].as_str()) {
             (StatusCode::OK, Some(token)) => Ok(token.to_owned()),
