@@ -62,9 +62,12 @@ pub(crate) fn compare(cases: &[Case], inputs: &[Given], now: Timestamp) -> Outco
 }
 
 impl Outcome {
-    /// OPA knows types before there is an input; what is of the wrong type is undefined when it is evaluated.
+    /// OPA knows types before there is an input; what is of the wrong type is undefined when it is evaluated. Under the
+    /// same code OPA reports conflicts and functions that there are not.
     fn refused_by_opa(&mut self, case: &Case, refusal: &OpaRefusal) {
-        if refusal.code == "rego_type_error" {
+        let of_types = ["invalid argument", "match error", "undefined ref: "];
+        let ill_typed = of_types.iter().any(|part| refusal.message.contains(part));
+        if refusal.code == "rego_type_error" && ill_typed {
             self.ill_typed += 1;
         } else {
             self.differences.push(format!("admitted, but OPA refuses ({refusal:?}):\n{case}"));

@@ -3,10 +3,11 @@
 use super::super::error::{AdmissionError, Refusal};
 use super::builtins;
 use super::findings::Findings;
-use super::syntax::Parsed;
+use super::names::import_name;
+use super::syntax::{Parsed, static_path};
 use super::tree::{Visitor, children, comprehension, variables, walk_module};
 use regorus::Value;
-use regorus::unstable::{AssignOp, BinOp, Expr, Literal, LiteralStmt, Query, Rule, RuleHead, Span};
+use regorus::unstable::{AssignOp, BinOp, Expr, Import, Literal, LiteralStmt, Query, Rule, RuleHead, Span};
 
 /// Refuses it.
 pub(super) fn check(module: &Parsed, found: &mut Findings) {
@@ -14,8 +15,7 @@ pub(super) fn check(module: &Parsed, found: &mut Findings) {
         found.add(unsupported("`__target__` is", "remove it").at(&module.tree.package.span));
     }
     for import in &module.tree.imports {
-        let name = import.r#as.as_ref().map_or_else(|| last_name(&import.refr), Span::text);
-        found.note(check_name(name).map_err(|refusal| refusal.at(&import.span)));
+        found.note(check_import(import).map_err(|refusal| refusal.at(&import.span)));
     }
     let mut statements = Statements { found };
     for (rule, _) in module.rules() {
@@ -31,11 +31,16 @@ const fn unsupported(construct: &'static str, advice: &'static str) -> Refusal {
     Refusal::Unsupported { construct, advice }
 }
 
-fn last_name(refr: &Expr) -> &str {
-    match refr {
-        Expr::Var { span, .. } => span.text(),
-        Expr::RefDot { field, .. } => field.0.text(),
-        _ => "",
+/// An import of data or input under a name that nothing else has, or one that turns on keywords.
+fn check_import(import: &Import) -> Result<(), Refusal> {
+    if let Some(name) = import_name(import) {
+        return check_name(name);
+    }
+    let path = static_path(&import.refr).unwrap_or_default().join(".");
+    match path.strip_prefix("future.keywords.") {
+        Some("contains" | "every" | "if" | "in") => Ok(()),
+        None if matches!(path.as_str(), "rego.v1" | "future.keywords") => Ok(()),
+        _ => Err(unsupported("an import of what is neither data nor a keyword is", "remove it")),
     }
 }
 
@@ -58,7 +63,10 @@ fn check_rule(rule: &Rule) -> Result<(), AdmissionError> {
 fn check_head(head: &RuleHead) -> Result<(), AdmissionError> {
     match head {
         RuleHead::Compr { refr, .. } => match refr.as_ref() {
-            Expr::RefBrack { refr, .. } => check_head_name(refr),
+            Expr::RefBrack { refr, index, .. } => check_head_name(refr).and_then(|()| match constant(index) {
+                Some(_) => Err(ONE_KEY.at(index.span())),
+                None => Ok(()),
+            }),
             refr => check_head_name(refr),
         },
         RuleHead::Set { refr, key: Some(_), .. } => check_head_name(refr),
@@ -75,6 +83,9 @@ fn check_head(head: &RuleHead) -> Result<(), AdmissionError> {
 }
 
 const DOTTED: Refusal = unsupported("a rule name with dots is", "give the rule a package of its own");
+
+const ONE_KEY: Refusal =
+    unsupported("a rule for one literal key of an object is", "write one rule with the whole object");
 
 fn check_head_name(refr: &Expr) -> Result<(), AdmissionError> {
     match refr {

@@ -28,9 +28,11 @@ mod findings;
 mod formats;
 mod globs;
 mod language;
+mod names;
 mod negation;
 mod regexes;
 mod rewrite;
+mod scopes;
 mod sets;
 mod size;
 mod syntax;
@@ -45,7 +47,7 @@ pub(super) use syntax::{Parsed, head_name, located, parse};
 pub(super) use {
     builtins::is_builtin_name,
     language::constant,
-    negation::import_name,
+    names::import_name,
     syntax::{parse_modules, parse_tests, static_path, string_of},
     tree::{Visitor, children, comprehension, walk_expr, walk_module, walk_rule},
 };
@@ -78,18 +80,19 @@ pub(super) fn check(source: &PolicySource, limits: &Limits, found: &mut Findings
     found.note(size::check(source, limits))?;
     let parsed = parse(source, found)?;
     let mut rewrites = Vec::new();
+    names::check(&parsed, &mut rewrites, found);
     for module in &parsed {
         language::check(module, found);
         sets::check(module, found);
         variables::check(module, found);
         negation::check(module, &parsed, found);
         builtins::check(module, &parsed, &mut rewrites, found);
-        every::check(module, &mut rewrites);
     }
+    every::check(&parsed, &source.modules, &mut rewrites);
     conflicts::check(&parsed, found);
     found.note(entrypoint::check(&source.entrypoint, &parsed));
     let data = found.note(data::check(&source.data, &parsed, limits))?;
-    let modules = rewrite::apply(&source.modules, rewrites);
+    let modules = found.note(rewrite::apply(source, &parsed, rewrites))?;
     let rules = entrypoint::all(&parsed).into_iter().collect();
     let definitions = definitions(&parsed);
     let rego_version = source.rego_version;

@@ -5,9 +5,10 @@
 
 use super::super::error::{AdmissionError, Refusal};
 use super::findings::Findings;
+use super::names::import_name;
 use super::syntax::{Parsed, head_name};
 use super::tree::{children, comprehension, variables};
-use regorus::unstable::{Expr, Import, Literal, LiteralStmt, Query, Rule, RuleHead, Span};
+use regorus::unstable::{Expr, Literal, LiteralStmt, Query, Rule, RuleHead, Span};
 use std::collections::HashSet;
 
 type Names<'a> = HashSet<&'a str>;
@@ -20,15 +21,6 @@ pub(super) fn check(module: &Parsed, all: &[Parsed], found: &mut Findings) {
     known.extend(module.tree.imports.iter().filter_map(import_name));
     for (rule, _) in module.rules() {
         found.note(check_rule(rule, &known));
-    }
-}
-
-/// The name under which a module knows what it imports.
-pub(in crate::policy) fn import_name(import: &Import) -> Option<&str> {
-    match (&import.r#as, import.refr.as_ref()) {
-        (Some(alias), _) => Some(alias.text()),
-        (None, Expr::RefDot { field, .. }) => Some(field.0.text()),
-        (None, _) => None,
     }
 }
 

@@ -148,7 +148,7 @@ fn check_nested(expr: &Expr) -> Result<(), AdmissionError> {
 }
 
 /// The variables that a statement declares for its body.
-fn declarations(statement: &LiteralStmt) -> Vec<&Span> {
+pub(super) fn declarations(statement: &LiteralStmt) -> Vec<&Span> {
     let declared = match &statement.literal {
         Literal::SomeVars { vars, .. } => vars.iter().collect(),
         Literal::SomeIn { key, value, .. } => key.iter().chain([value]).flat_map(|expr| variables(expr)).collect(),

@@ -109,12 +109,29 @@ fn check_all_rules(policy: &CompiledPolicy, rules: &[String]) -> Result<(), Admi
     })
 }
 
+/// What the compiler says, and what that means for authors.
+const KNOWN: [(&str, &str, &str); 3] = [
+    ("Direct access to 'data' root", "`data` as a whole is", "name what is needed of it"),
+    (
+        "Undefined variable: '_'",
+        "`_` in the value of a rule without a body is",
+        "look up in a body, and assign the result",
+    ),
+    (
+        "SomeIn should have been hoisted",
+        "`some … in` over a literal with a look-up by `_` is",
+        "assign the literal first",
+    ),
+];
+
 fn spanned(error: SpannedCompilerError) -> AdmissionError {
     let message = error.error.to_string();
+    let known = KNOWN.iter().find(|(part, ..)| message.contains(part));
     // Only recursion through references over a package; the rest is found in the program.
-    let refusal = match message.split_once("recursion detected in rule call chain: ") {
-        Some((_, chain)) => Refusal::Recursion(chain.replace("->", "→")),
-        None => Refusal::Compile(message),
+    let refusal = match (message.split_once("recursion detected in rule call chain: "), known) {
+        (Some((_, chain)), _) => Refusal::Recursion(chain.replace("->", "→")),
+        (None, Some(&(_, construct, advice))) => Refusal::Unsupported { construct, advice },
+        (None, None) => Refusal::Compile(message),
     };
     error.span.map_or_else(|| refusal.clone().into(), |span| refusal.clone().at(&span))
 }
