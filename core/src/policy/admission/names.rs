@@ -155,7 +155,7 @@ impl<'a> Names<'a> {
     }
 
     fn is_known(&self, name: &str) -> bool {
-        self.path_of(name).is_some() || self.others.contains_key(name)
+        !matches!(name, "input" | "data") && (self.path_of(name).is_some() || self.others.contains_key(name))
     }
 
     /// What a name stands for that is no variable.

@@ -9,7 +9,7 @@ use regorus::unstable::{Expr, LiteralStmt, Query, Span};
 use std::num::NonZeroU32;
 
 /// A part of a module's text, and what is to stand there.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub(super) struct Rewrite {
     module: usize,
     start: usize,
@@ -74,7 +74,9 @@ pub(super) fn apply(
     mut rewrites: Vec<Rewrite>,
 ) -> Result<Vec<Module>, AdmissionError> {
     // From the end, so that the offsets before stay true.
-    rewrites.sort_by_key(|rewrite| std::cmp::Reverse(rewrite.start));
+    rewrites.sort_by_key(|rewrite| (rewrite.module, std::cmp::Reverse(rewrite.start)));
+    // The value of a rule with several bodies is looked at for each.
+    rewrites.dedup();
     let mut modules = source.modules.clone();
     let mut sizes: Vec<Size> = parsed.iter().map(Size::of).collect();
     for rewrite in &rewrites {

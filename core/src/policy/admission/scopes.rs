@@ -41,8 +41,8 @@ pub(super) fn walk<'a>(rule: &'a Rule, show: &mut dyn FnMut(&'a Expr, Use)) {
         terms.iter().for_each(|term| walker.expr(term));
     }
     for body in bodies {
-        let own = body.assign.iter().map(|assign| assign.value.as_ref());
-        walker.body(&body.query, &own.chain(terms.iter().copied()).collect::<Vec<_>>());
+        let own: Vec<&Expr> = body.assign.iter().map(|assign| assign.value.as_ref()).collect();
+        walker.body(&body.query, if body.is_else { &own } else { &terms });
     }
 }
 

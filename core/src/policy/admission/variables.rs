@@ -193,7 +193,8 @@ fn free(expr: &Expr) -> Vec<&str> {
     inside.into_iter().chain(own).chain(children(expr).into_iter().flat_map(free)).collect()
 }
 
-fn free_in<'a>(query: &'a Query, terms: &[&'a Expr]) -> Vec<&'a str> {
+/// The names in a body, and the terms that it is for, that it does not declare itself.
+pub(super) fn free_in<'a>(query: &'a Query, terms: &[&'a Expr]) -> Vec<&'a str> {
     let declared: Names<'_> = query.stmts.iter().flat_map(declarations).map(Span::text).collect();
     let used = query.stmts.iter().flat_map(used_in).chain(terms.iter().flat_map(|term| free(term)));
     used.filter(|name| !declared.contains(name)).collect()

@@ -130,8 +130,13 @@ pub(crate) const FEATURES: &[Feature] = &[
             "import input.claims.s as every_x\nallow if every x in input.claims.xs { x = every_x }",
             "allow if every every_x, x in input.claims.xs { input.claims.ys[every_x] != x }",
             "allow if every x in input.claims.ns { input.claims.xs[x]; every x in [1, 2] { input.claims.xs[x] == \"b\" } }",
+            "allow if { input.claims.ns[i] == 3; every x in input.claims.ns { input.claims.ns[i] >= x } }",
+            "allow if every x in input.claims.ns { input.claims.ns[i] == x; i < 2 }",
         ],
-        not_admitted: &[],
+        not_admitted: &[(
+            "allow if { every x in [3] { input.claims.ns[i] == x }; input.claims.ns[i] == 3 }",
+            "an `every` before what binds a variable of its body",
+        )],
     },
     Feature {
         title: "comprehensions: arrays, sets, objects",

@@ -80,6 +80,11 @@ fn mutate(tokens: &mut Vec<String>, rng: &mut Rng) {
             let statement = STATEMENTS[rng.usize(..STATEMENTS.len())].replace('X', &tokens[operand]);
             tokens.insert(start + 1, statement);
         }
+        88..94 => {
+            let at = rng.usize(..tokens.len());
+            let space = SPACES[rng.usize(..SPACES.len())].to_owned();
+            if tokens[at].trim().is_empty() { tokens[at] = space } else { tokens.insert(at, space) }
+        }
         _ => tokens.swap(operand, other),
     }
 }
@@ -95,6 +100,8 @@ const OPERANDS: [&str; 34] = [
     "data.roles", "data.people", "data.flags.off", "data.matrix", "data.limits", "data.missing", "1", "0", "\"a\"", "\"\"",
     "true", "false", "null", "[]", "{}", "set()", "x", "f", "_", "i", "input.path_segments", "input.claims.oo.p",
 ];
+
+const SPACES: [&str; 6] = ["\n", " ", "\n\t", " # why\n", ";", ""];
 
 #[rustfmt::skip]
 const FORMS: [&str; 32] = [
