@@ -73,6 +73,11 @@ fn check_head(head: &RuleHead) -> Result<(), AdmissionError> {
         RuleHead::Set { refr, .. } => Err(DOTTED.at(refr.span())),
         RuleHead::Func { refr, args, span, .. } => {
             check_head_name(refr)?;
+            if args.is_empty() {
+                return Err(
+                    unsupported("a function without parameters is", "write a rule, without the brackets").at(span)
+                );
+            }
             if args.len() > builtins::MAX_ARGUMENTS {
                 let (found, limit) = (args.len(), builtins::MAX_ARGUMENTS);
                 return Err(Refusal::TooMuch { what: "parameters of a function", found, limit }.at(span));
@@ -196,12 +201,22 @@ impl Visitor for Statements<'_> {
                 let construct = "a look-up in a comprehension, or in the result of a call that has one, is";
                 self.found.add(unsupported(construct, "assign the result first").at(expr.span()));
             }
+            Expr::Call { fcn, .. } if !is_called_at_once(fcn.span()) => {
+                // OPA reads a function's name and a condition in brackets.
+                let construct = "white space before the `(` of a call is";
+                self.found.add(unsupported(construct, "remove it").at(fcn.span()));
+            }
             Expr::UnaryExpr { span, .. } => {
                 self.found.add(unsupported("`-` before what is no number is", "write `0 - …`").at(span));
             }
             _ => {}
         }
     }
+}
+
+fn is_called_at_once(function: &Span) -> bool {
+    let rest = usize::try_from(function.end).ok().and_then(|end| function.source.contents().get(end..));
+    rest.is_some_and(|rest| rest.starts_with('('))
 }
 
 const fn is_scalar(expr: &Expr) -> bool {

@@ -119,8 +119,8 @@ const KNOWN: [(&str, &str, &str); 3] = [
     ),
     (
         "SomeIn should have been hoisted",
-        "`some … in` over a literal with a look-up by `_` is",
-        "assign the literal first",
+        "`some … in` over what is looked up by `_`, or by a variable that is not bound, is",
+        "loop over what is around it first",
     ),
 ];
 

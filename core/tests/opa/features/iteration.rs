@@ -38,7 +38,7 @@ pub(crate) const FEATURES: &[Feature] = &[
         ],
         not_admitted: &[(
             "allow if { some x in [input.claims.xs[_], 9]; x == 9 }",
-            "`some … in` over a literal with a look-up by `_` is not supported",
+            "`some … in` over what is looked up by `_`",
         )],
     },
     Feature {

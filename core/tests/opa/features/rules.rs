@@ -83,9 +83,11 @@ pub(crate) const FEATURES: &[Feature] = &[
             "allow if data.scbte.f(input.claims.a)\nf(x) if x == 1",
             "allow if every r in input.claims.roles { known(r) }\nknown(r) if data.roles[r]",
             "allow if count([r | some r in input.claims.roles; level(r) > 1]) > 0\nlevel(r) := data.roles[r].level",
-            "allow if f()\nf() := true",
         ],
         not_admitted: &[
+            ("allow if f()\nf() := true", "a function without parameters"),
+            ("allow if f (1)\nf(x) if x", "white space before the `(` of a call"),
+            ("allow if {\n\tcount\n\t(input.claims.xs)\n}", "white space before the `(` of a call"),
             ("allow if f(1)\ndefault f(_) := true", "a default for a function is not supported"),
             ("allow if f(input.claims)\nf({\"a\": x}) if x", "a pattern other than variables, scalars and arrays"),
             ("allow if f(1) == 1\nf(x) := x\nf(x) := x + 1", "could get two different values"),
