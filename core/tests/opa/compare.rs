@@ -67,6 +67,10 @@ impl Outcome {
     fn refused_by_opa(&mut self, case: &Case, refusal: &OpaRefusal) {
         let of_types = ["invalid argument", "match error", "undefined ref: "];
         let ill_typed = of_types.iter().any(|part| refusal.message.contains(part));
+        // A comment, `# METADATA`, says nothing about a decision.
+        if refusal.message.starts_with("yaml: ") {
+            return;
+        }
         if refusal.code == "rego_type_error" && ill_typed {
             self.ill_typed += 1;
         } else {

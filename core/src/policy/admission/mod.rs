@@ -1,19 +1,21 @@
 //! Which policies may run: the checks on the text, the syntax tree and the data.
 //!
 //! They run in this order, each in a file of its own; everything they find is collected, and any of it refuses the
-//! policy:
+//! policy. Three of them also say how a policy is to be written for the machine's compiler ([`rewrite`]):
 //!
 //! | check | refuses |
 //! |---|---|
 //! | [`size`] | more modules, bytes or nesting than the limits allow |
 //! | [`tokens`] | text whose parsing or compiling would not end or overflow the stack |
 //! | [`syntax`] | what is not Rego |
+//! | [`names`] | imports, rules and packages that the machine would take for one another; functions that are not called. It writes out the paths of imported packages |
 //! | [`language`] | `with`, functions with defaults, dotted rule heads, object patterns, … |
 //! | [`sets`] | set literals with computed elements that could be iterated over |
 //! | [`variables`] | variables that are declared twice, too late, or for nothing |
 //! | [`negation`] | variables that only a `not` mentions, or that a call needs too early, which OPA calls unsafe |
-//! | [`conflicts`] | rules and objects that could get two values at once |
 //! | [`builtins`] | functions that are not in its table; arguments that must be literal or bounded |
+//! | [`every`] | nothing; it has variables of `every` assigned that regorus would take for unbound |
+//! | [`conflicts`] | rules and objects that could get two values at once, or are two things |
 //! | [`entrypoint`] | an entry point that is missing or cannot decide |
 //! | [`data`] | a data document that hides a rule |
 //!

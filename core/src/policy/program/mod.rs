@@ -16,7 +16,7 @@
 //! | `data.list[key]` by the key `"1"` is undefined | refused ([`lookups`]) |
 //! | sets come before objects | comparisons are calls of functions; loops over such sets end in an error ([`loops`]) |
 //! | recursion overflows the stack | refused |
-//! | a reference over a package's rules evaluates rules that are found at run time | refused |
+//! | a reference over a package's rules evaluates rules that are found at run time, or sees data that is not there | refused here as a whole, by a computed name by [`super::admission`] |
 
 mod clock;
 mod edit;

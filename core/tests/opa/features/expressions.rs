@@ -200,7 +200,7 @@ pub(crate) const FEATURES: &[Feature] = &[
     },
     Feature {
         title: "literals: strings, raw strings, numbers, arrays, objects, sets",
-        refused: "numbers with a fraction or exponent, or of more than 64 bits; brackets more than 10 deep",
+        refused: "numbers with a fraction or exponent, or of more than 64 bits; brackets more than 10 deep; template strings, `$\"…\"`: use `sprintf`",
         admitted: &[
             "allow if input.claims.s == `alice`",
             "allow if input.claims.s == \"\\u0061lice\"",
@@ -225,6 +225,8 @@ pub(crate) const FEATURES: &[Feature] = &[
         not_admitted: &[
             ("allow if input.claims.a > 0.5", "the number `0.5`: only whole numbers"),
             ("allow if input.claims.a == 1.0", "the number `1.0`"),
+            ("allow if $\"{input.claims.s}!\" == \"alice!\"", "2:10: a template string is not supported"),
+            ("allow if { x := $\"{input.claims.s}!\"; x == \"alice!\" }", "2:17: a template string is not supported"),
             ("allow if input.claims.n == 1e3", "the number `1e3`"),
             ("allow if input.claims.n == 18446744073709551616", "the number `18446744073709551616`"),
             ("allow if [[[[[[[[[[[1]]]]]]]]]]] == []", "brackets inside one another"),
@@ -297,6 +299,8 @@ pub(crate) const FEATURES: &[Feature] = &[
             ("allow if {\"x\": 1, \"x\": 2}.x == 2", "could get two different values"),
             ("allow if { {1} | {input.claims.a} == {1} }", "`|` at the beginning"),
             ("allow if {input.claims.a, 1}", "a set as a condition"),
+            ("allow if { x := data; x.roles }", "`data` as a whole is not supported"),
+            ("allow if r\nr := input.claims.ns[_] == 3", "3:22: `_` in the value of a rule without a body"),
             ("allow if input.claims.xs[{_}]", "a look-up by a set or object with variables"),
             ("allow if 1[input.claims.a]", "a look-up in a literal"),
         ],

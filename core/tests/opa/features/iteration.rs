@@ -5,7 +5,7 @@ use super::Feature;
 pub(crate) const FEATURES: &[Feature] = &[
     Feature {
         title: "`some … in`, `some i, x in`",
-        refused: "",
+        refused: "over what is looked up by `_`, `some x in xs[_].ys`: write `some y in xs; some x in y.ys`",
         admitted: &[
             "allow if some x in input.claims.xs",
             "allow if { some x in input.claims.xs; x == \"b\" }",
@@ -89,7 +89,7 @@ pub(crate) const FEATURES: &[Feature] = &[
     },
     Feature {
         title: "`every`",
-        refused: "",
+        refused: "before what binds a variable of its body: write it behind",
         admitted: &[
             "allow if every x in input.claims.ns { x > 0 }",
             "allow if every i, x in input.claims.xs { x != \"z\"; i >= 0 }",

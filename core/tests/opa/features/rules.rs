@@ -61,7 +61,7 @@ pub(crate) const FEATURES: &[Feature] = &[
     },
     Feature {
         title: "functions",
-        refused: "functions with `default`; patterns with objects or sets; more than 8 parameters",
+        refused: "functions with `default`, without parameters, or that are not called; patterns with objects or sets; more than 8 parameters; white space before the `(`",
         admitted: &[
             "allow if f(input.claims.a)\nf(x) if x == 1",
             "allow if f(input.claims.a, input.claims.b) == 3\nf(x, y) := x + y",
@@ -122,7 +122,7 @@ pub(crate) const FEATURES: &[Feature] = &[
     },
     Feature {
         title: "objects of rules (`r[key] := value if …`)",
-        refused: "several definitions; values that are computed, unless the key is that of the one `some k, v in …`",
+        refused: "several definitions; a literal key: write one rule with the whole object; values that are computed, unless the key is that of the one `some k, v in …` and they follow from it",
         admitted: &[
             "allow if m.a == 1\nm[k] := 1 if some k in input.claims.xs",
             "allow if m[input.claims.s] == true\nm[k] := true if some k in [\"alice\", \"bob\"]",
@@ -157,8 +157,10 @@ pub(crate) const FEATURES: &[Feature] = &[
     },
     Feature {
         title: "packages, imports, several modules, `with`",
-        refused: "`with`, but in tests: pass what it replaces as an argument; a reference over all rules of a package: name \
-                  the rule; rules and imports with the name of a builtin",
+        refused: "`with`, but in tests: pass what it replaces as an argument; a reference over all rules of a package, or by a \
+                  computed name: name the rule; rules and imports with the name of a builtin; one name for an import \
+                  and a rule of the package, for two imports, or for rules of two kinds: `import … as …`; a package \
+                  inside of a rule; `some x` and `x := …` with the name of a rule or import: rename the variable",
         admitted: &[
             "import rego.v1\nallow if input.claims.a == 1",
             "import input.claims\nallow if claims.a == 1",
