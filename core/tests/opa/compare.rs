@@ -47,7 +47,8 @@ pub(crate) fn compare(cases: &[Case], inputs: &[Given], now: Timestamp) -> Outco
         let refused = files.refused();
         let mut opa = files.serve();
         for (case, mut policy) in policies {
-            match case.modules().find_map(|(name, _)| refused.get(name)) {
+            let refusals = case.modules().filter_map(|(name, _)| refused.get(name));
+            match refusals.min_by_key(|refusal| (refusal.round, refusal.is_of_types())) {
                 Some(refusal) => outcome.refused_by_opa(case, refusal),
                 None => {
                     let (before, allowed) = (outcome.decisions, outcome.allowed);
@@ -62,16 +63,13 @@ pub(crate) fn compare(cases: &[Case], inputs: &[Given], now: Timestamp) -> Outco
 }
 
 impl Outcome {
-    /// OPA knows types before there is an input; what is of the wrong type is undefined when it is evaluated. Under the
-    /// same code OPA reports conflicts and functions that there are not.
+    /// OPA knows types before there is an input; what is of the wrong type is undefined when it is evaluated.
     fn refused_by_opa(&mut self, case: &Case, refusal: &OpaRefusal) {
-        let of_types = ["invalid argument", "match error", "undefined ref: "];
-        let ill_typed = of_types.iter().any(|part| refusal.message.contains(part));
         // A comment, `# METADATA`, says nothing about a decision.
         if refusal.message.starts_with("yaml: ") {
             return;
         }
-        if refusal.code == "rego_type_error" && ill_typed {
+        if refusal.is_of_types() {
             self.ill_typed += 1;
         } else {
             self.differences.push(format!("admitted, but OPA refuses ({refusal:?}):\n{case}"));
@@ -167,6 +165,14 @@ impl Outcome {
 const fn gives_no_value(error: &PolicyEngineError) -> bool {
     use PolicyEngineError::{BudgetExhausted, Evaluation, Unsupported};
     matches!(error, BudgetExhausted(_) | Evaluation(_) | Unsupported(_))
+}
+
+impl OpaRefusal {
+    /// Under the same code OPA reports conflicts and functions that there are not.
+    fn is_of_types(&self) -> bool {
+        let of_types = ["invalid argument", "match error", "undefined ref: "];
+        self.code == "rego_type_error" && of_types.iter().any(|part| self.message.contains(part))
+    }
 }
 
 impl Answer {
