@@ -131,9 +131,17 @@ fn check_pattern(pattern: &Expr) -> Result<(), AdmissionError> {
 
 /// `:=` binds variables; OPA refuses to assign to anything else.
 fn check_assigned(pattern: &Expr) -> Result<(), AdmissionError> {
+    if is_blank(pattern) {
+        // The machine does not look at the value, which is undefined perhaps.
+        return Err(unsupported("`_ := …` is", "write `_ = …`, or the value alone").at(pattern.span()));
+    }
+    check_parts_assigned(pattern)
+}
+
+fn check_parts_assigned(pattern: &Expr) -> Result<(), AdmissionError> {
     match pattern {
         Expr::Var { .. } => Ok(()),
-        Expr::Array { items, .. } => items.iter().try_for_each(|item| check_assigned(item)),
+        Expr::Array { items, .. } => items.iter().try_for_each(|item| check_parts_assigned(item)),
         other => Err(unsupported("`:=` to a literal is", "write `=` to match it").at(other.span())),
     }
 }
@@ -219,6 +227,10 @@ fn is_called_at_once(function: &Span) -> bool {
     rest.is_some_and(|rest| rest.starts_with('('))
 }
 
+fn is_blank(expr: &Expr) -> bool {
+    matches!(expr, Expr::Var { span, .. } if span.text() == "_")
+}
+
 const fn is_scalar(expr: &Expr) -> bool {
     matches!(
         expr,
@@ -265,6 +277,9 @@ fn contains_comprehension(expr: &Expr) -> bool {
 }
 
 fn check_sides(lhs: &Expr, rhs: &Expr) -> Result<(), AdmissionError> {
+    if is_blank(lhs) && is_blank(rhs) {
+        return Err(unsupported("`_ = _` is", "remove it").at(lhs.span()));
+    }
     let pattern_and_scalar = |(one, other): (&Expr, &Expr)| matches!(one, Expr::Array { .. }) && is_scalar(other);
     if [(lhs, rhs), (rhs, lhs)].into_iter().any(pattern_and_scalar) {
         let construct = "matching an array with a literal that is none is";

@@ -157,7 +157,7 @@ pub(crate) const FEATURES: &[Feature] = &[
     },
     Feature {
         title: "`:=`, `=`, patterns",
-        refused: "patterns with objects or sets: name the value and look up its members; `:=` to a literal: write `=`",
+        refused: "patterns with objects or sets: name the value and look up its members; `:=` to a literal or `_`: write `=`",
         admitted: &[
             "allow if { x := input.claims.a; y := x; y == 1 }",
             "allow if { x := input.claims.missing; x == 1 }",
@@ -184,8 +184,21 @@ pub(crate) const FEATURES: &[Feature] = &[
             "allow if { x := {\"a\": input.claims.missing}; x }",
             "allow if { x := [input.claims.missing]; count(x) == 0 }",
             "allow if { x := {input.claims.missing}; count(x) == 0 }",
+            "allow if { _ = input.claims.a }",
+            "allow if not deny\ndeny if { _ = input.claims.a }",
+            "allow if { input.claims.a = _ }",
+            "allow if { [_, x] = [input.claims.a, 1]; x == 1 }",
+            "allow if { [_, x] := [input.claims.a, 1]; x == 1 }",
+            "allow if { [_, _] := input.claims.ys }",
+            "allow if { [[_]] = [[input.claims.a]] }",
+            "allow if [1 | _ = input.claims.a] == [1]",
+            "allow if every x in input.claims.ns { x > 0; _ = input.claims.a }",
         ],
         not_admitted: &[
+            ("allow if { _ := input.claims.missing }", "2:12: `_ := …` is not supported"),
+            ("allow if not deny\ndeny if { _ := input.claims.missing }", "`_ := …` is not supported"),
+            ("allow if [1 | _ := input.claims.missing] == [1]", "`_ := …` is not supported"),
+            ("allow if { _ = _ }", "`_ = _` is not supported"),
             ("allow if { {\"a\": x} = input.claims; x }", "`=` with an object or set is not supported"),
             ("allow if { {\"a\": x} := input.claims; x }", "a pattern other than variables, scalars and arrays"),
             (
