@@ -9,6 +9,7 @@
 //! | `not f(x)`, `not x == 1`, `not x in y` hold when `x` is undefined; in OPA the body fails | a guard on `x` |
 //! | `x := y` goes on when `y` is undefined | a guard on `y` |
 //! | undefined elements are put into arrays and objects | a guard on the element |
+//! | `[x, y] := value` matches a set, an object or a text of two | a look whether it is an array ([`arrays`]) |
 //! | a failed condition in a comprehension without a loop leaves it on the stack; later ones jump back | mended |
 //! | a failed condition in a comprehension inside a loop skips the loop's iteration, not the comprehension | refused |
 //! | a type error in arithmetic ends the rule's body, not the iteration of the loop around it | calls of functions ([`super::functions`]) |
@@ -18,6 +19,7 @@
 //! | recursion overflows the stack | refused |
 //! | a reference over a package's rules evaluates rules that are found at run time, or sees data that is not there | refused here as a whole, by a computed name by [`super::admission`] |
 
+mod arrays;
 mod clock;
 mod edit;
 mod effects;
@@ -69,6 +71,7 @@ pub(super) fn compile(source: &Compilable, entrypoint: &str, found: &mut Finding
     sources::mend(&mut bytecode, &source.modules, &source.definitions);
     found.note(check_all_rules(&policy, &source.rules));
     found.note(functions::replace(&mut bytecode))?;
+    found.note(arrays::insert_looks(&mut bytecode))?;
     found.note(guards::insert(&mut bytecode))?;
     let segments = found.note(segment::all(&bytecode))?;
     verify::check(&bytecode, &segments, found);

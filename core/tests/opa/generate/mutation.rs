@@ -114,8 +114,9 @@ const FORMS: [&str; 32] = [
 const OPERATORS: [&str; 15] = ["==", "!=", "<", "<=", ">", ">=", ":=", "=", "+", "-", "*", "&", "|", " in ", "%"];
 
 #[rustfmt::skip]
-const STATEMENTS: [&str; 22] = [
+const STATEMENTS: [&str; 26] = [
     " not ", " X; ", " not X; ", " x := X; ", " some x in X; ", " some x; ", " X[_]; ", " [x, y] = X; ", " some i, x in X; ",
     " every x in X { x }; ", " every x in X { not x }; ", " X == X; ", " X[i]; ", " X[i] == X[i]; ", " _ = X; ", " x = X; ",
     " not not_there(X); ", " some x in X; not x; ", " count([1 | X]) == 1; ", " not X[_]; ", " {x | x := X}; ", " true; ",
+    " every x in X { \"a\" = x }; ", " every x, y in X { X[x] == y }; ", " [_, x] := X; ", " some _, x in X; ",
 ];
