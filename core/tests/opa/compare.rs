@@ -48,7 +48,7 @@ pub(crate) fn compare(cases: &[Case], inputs: &[Given], now: Timestamp) -> Outco
         let mut opa = files.serve();
         for (case, mut policy) in policies {
             let refusals = case.modules().filter_map(|(name, _)| refused.get(name));
-            match refusals.min_by_key(|refusal| (refusal.round, refusal.is_of_types())) {
+            match refusals.min_by_key(|refusal| (refusal.round, !refusal.is_of_types())) {
                 Some(refusal) => outcome.refused_by_opa(case, refusal),
                 None => {
                     let (before, allowed) = (outcome.decisions, outcome.allowed);
@@ -165,14 +165,6 @@ impl Outcome {
 const fn gives_no_value(error: &PolicyEngineError) -> bool {
     use PolicyEngineError::{BudgetExhausted, Evaluation, Unsupported};
     matches!(error, BudgetExhausted(_) | Evaluation(_) | Unsupported(_))
-}
-
-impl OpaRefusal {
-    /// Under the same code OPA reports conflicts and functions that there are not.
-    fn is_of_types(&self) -> bool {
-        let of_types = ["invalid argument", "match error", "undefined ref: "];
-        self.code == "rego_type_error" && of_types.iter().any(|part| self.message.contains(part))
-    }
 }
 
 impl Answer {

@@ -51,6 +51,14 @@ fn program() -> PathBuf {
     program
 }
 
+impl OpaRefusal {
+    /// Under the same code OPA reports conflicts and functions that there are not.
+    pub(crate) fn is_of_types(&self) -> bool {
+        let of_types = ["invalid argument", "match error", "undefined ref: "];
+        self.code == "rego_type_error" && of_types.iter().any(|part| self.message.contains(part))
+    }
+}
+
 impl Files {
     /// Writes the modules, by their names, and the data.
     pub(crate) fn write<'a>(
@@ -109,7 +117,10 @@ impl Files {
             let name = error.location.file.file_name().unwrap().to_str().unwrap().to_owned();
             (name, OpaRefusal { code: error.code, message: error.message, round })
         });
-        errors.collect()
+        let mut errors: Vec<_> = errors.collect();
+        // Where a type does not fit, OPA says of what depends on it that it is not there.
+        errors.sort_by_key(|(_, refusal)| refusal.is_of_types());
+        errors.into_iter().collect()
     }
 
     fn command(&self, name: &str) -> Command {
