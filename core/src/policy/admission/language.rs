@@ -280,10 +280,16 @@ fn check_sides(lhs: &Expr, rhs: &Expr) -> Result<(), AdmissionError> {
     if is_blank(lhs) && is_blank(rhs) {
         return Err(unsupported("`_ = _` is", "remove it").at(lhs.span()));
     }
-    let pattern_and_scalar = |(one, other): (&Expr, &Expr)| matches!(one, Expr::Array { .. }) && is_scalar(other);
-    if [(lhs, rhs), (rhs, lhs)].into_iter().any(pattern_and_scalar) {
+    let pattern_and_other = |(one, other): (&Expr, &Expr)| {
+        let is_other = is_scalar(other) || matches!(other, Expr::Set { .. } | Expr::Object { .. });
+        matches!(one, Expr::Array { .. }) && is_other
+    };
+    if [(lhs, rhs), (rhs, lhs)].into_iter().any(pattern_and_other) {
         let construct = "matching an array with a literal that is none is";
         return Err(unsupported(construct, "remove it").at(lhs.span()));
+    }
+    if let (Expr::Array { items: lhs, .. }, Expr::Array { items: rhs, .. }) = (lhs, rhs) {
+        return lhs.iter().zip(rhs).try_for_each(|(lhs, rhs)| check_sides(lhs, rhs));
     }
     Ok(())
 }

@@ -219,6 +219,8 @@ pub(crate) const FEATURES: &[Feature] = &[
             ("allow if { _ := input.claims.missing }", "2:12: `_ := …` is not supported"),
             ("allow if not deny\ndeny if { _ := input.claims.missing }", "`_ := …` is not supported"),
             ("allow if [1 | _ := input.claims.missing] == [1]", "`_ := …` is not supported"),
+            ("allow if { [[x], y] := [set(), 1]; x == y }", "matching an array with a literal that is none"),
+            ("allow if { [x] = {\"a\": 1}; x == 1 }", "matching an array with a literal that is none"),
             ("allow if { _ = _ }", "`_ = _` is not supported"),
             ("allow if { {\"a\": x} = input.claims; x }", "`=` with an object or set is not supported"),
             ("allow if { {\"a\": x} := input.claims; x }", "a pattern other than variables, scalars and arrays"),
