@@ -73,6 +73,9 @@ fn check_head(head: &RuleHead) -> Result<(), AdmissionError> {
         RuleHead::Set { refr, .. } => Err(DOTTED.at(refr.span())),
         RuleHead::Func { refr, args, span, .. } => {
             check_head_name(refr)?;
+            if !is_called_at_once(refr.span()) {
+                return Err(SPACED.at(refr.span()));
+            }
             if args.is_empty() {
                 return Err(
                     unsupported("a function without parameters is", "write a rule, without the brackets").at(span)
@@ -209,11 +212,8 @@ impl Visitor for Statements<'_> {
                 let construct = "a look-up in a comprehension, or in the result of a call that has one, is";
                 self.found.add(unsupported(construct, "assign the result first").at(expr.span()));
             }
-            Expr::Call { fcn, .. } if !is_called_at_once(fcn.span()) => {
-                // OPA reads a function's name and a condition in brackets.
-                let construct = "white space before the `(` of a call is";
-                self.found.add(unsupported(construct, "remove it").at(fcn.span()));
-            }
+            // OPA reads a name and a condition in brackets.
+            Expr::Call { fcn, .. } if !is_called_at_once(fcn.span()) => self.found.add(SPACED.at(fcn.span())),
             Expr::UnaryExpr { span, .. } => {
                 self.found.add(unsupported("`-` before what is no number is", "write `0 - …`").at(span));
             }
@@ -221,6 +221,8 @@ impl Visitor for Statements<'_> {
         }
     }
 }
+
+const SPACED: Refusal = unsupported("white space before the `(` of a function is", "remove it");
 
 fn is_called_at_once(function: &Span) -> bool {
     let rest = usize::try_from(function.end).ok().and_then(|end| function.source.contents().get(end..));

@@ -86,8 +86,9 @@ pub(crate) const FEATURES: &[Feature] = &[
         ],
         not_admitted: &[
             ("allow if f()\nf() := true", "a function without parameters"),
-            ("allow if f (1)\nf(x) if x", "white space before the `(` of a call"),
-            ("allow if {\n\tcount\n\t(input.claims.xs)\n}", "white space before the `(` of a call"),
+            ("allow if f(1)\nf (x) if x", "white space before the `(` of a function"),
+            ("allow if f (1)\nf(x) if x", "white space before the `(` of a function"),
+            ("allow if {\n\tcount\n\t(input.claims.xs)\n}", "white space before the `(` of a function"),
             ("allow if f(1)\ndefault f(_) := true", "a default for a function is not supported"),
             ("allow if f(input.claims)\nf({\"a\": x}) if x", "a pattern other than variables, scalars and arrays"),
             ("allow if f(1) == 1\nf(x) := x\nf(x) := x + 1", "could get two different values"),
