@@ -133,9 +133,6 @@ pub enum Refusal {
         /// What is wrong with the call.
         problem: String,
     },
-    /// A package that cannot be read alike.
-    #[error("{0}")]
-    Package(String),
     /// A rule that depends on itself.
     #[error("recursion: {0}")]
     Recursion(String),

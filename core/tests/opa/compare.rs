@@ -47,7 +47,8 @@ pub(crate) fn compare(cases: &[Case], inputs: &[Given], now: Timestamp) -> Outco
         let refused = files.refused();
         let mut opa = files.serve();
         for (case, mut policy) in policies {
-            match case.modules().find_map(|(name, _)| refused.get(name)) {
+            let refusals = case.modules().filter_map(|(name, _)| refused.get(name));
+            match refusals.min_by_key(|refusal| (refusal.round, !refusal.is_of_types())) {
                 Some(refusal) => outcome.refused_by_opa(case, refusal),
                 None => {
                     let (before, allowed) = (outcome.decisions, outcome.allowed);
@@ -64,7 +65,11 @@ pub(crate) fn compare(cases: &[Case], inputs: &[Given], now: Timestamp) -> Outco
 impl Outcome {
     /// OPA knows types before there is an input; what is of the wrong type is undefined when it is evaluated.
     fn refused_by_opa(&mut self, case: &Case, refusal: &OpaRefusal) {
-        if refusal.code == "rego_type_error" {
+        // A comment, `# METADATA`, says nothing about a decision.
+        if refusal.message.starts_with("yaml: ") {
+            return;
+        }
+        if refusal.is_of_types() {
             self.ill_typed += 1;
         } else {
             self.differences.push(format!("admitted, but OPA refuses ({refusal:?}):\n{case}"));

@@ -29,6 +29,8 @@ pub(crate) struct Files {
 pub(crate) struct OpaRefusal {
     pub(crate) code: String,
     pub(crate) message: String,
+    /// After so many times without what was refused before; without its siblings a module may be refused as well.
+    pub(crate) round: usize,
 }
 
 /// What OPA says to one query.
@@ -47,6 +49,14 @@ fn program() -> PathBuf {
     let program = std::env::var_os("OPA_PATH").map_or(linked, PathBuf::from);
     assert!(program.exists(), "there is no OPA at {}: run ./scripts/setup opa, or set OPA_PATH", program.display());
     program
+}
+
+impl OpaRefusal {
+    /// Under the same code OPA reports conflicts and functions that there are not.
+    pub(crate) fn is_of_types(&self) -> bool {
+        let of_types = ["invalid argument", "match error", "undefined ref: "];
+        self.code == "rego_type_error" && of_types.iter().any(|part| self.message.contains(part))
+    }
 }
 
 impl Files {
@@ -68,19 +78,20 @@ impl Files {
     /// asks until nothing is left.
     pub(crate) fn refused(&self) -> BTreeMap<String, OpaRefusal> {
         let mut all = BTreeMap::new();
-        loop {
-            let refused = self.check();
+        for round in 0.. {
+            let refused = self.check(round);
             if refused.is_empty() {
-                return all;
+                break;
             }
             for name in refused.keys() {
                 std::fs::remove_file(self.folder.path().join(name)).unwrap();
             }
             all.extend(refused);
         }
+        all
     }
 
-    fn check(&self) -> BTreeMap<String, OpaRefusal> {
+    fn check(&self, round: usize) -> BTreeMap<String, OpaRefusal> {
         #[derive(Deserialize)]
         struct Report {
             errors: Vec<Error>,
@@ -104,9 +115,12 @@ impl Files {
             .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&output.stderr)));
         let errors = report.errors.into_iter().rev().map(|error| {
             let name = error.location.file.file_name().unwrap().to_str().unwrap().to_owned();
-            (name, OpaRefusal { code: error.code, message: error.message })
+            (name, OpaRefusal { code: error.code, message: error.message, round })
         });
-        errors.collect()
+        let mut errors: Vec<_> = errors.collect();
+        // Where a type does not fit, OPA says of what depends on it that it is not there.
+        errors.sort_by_key(|(_, refusal)| refusal.is_of_types());
+        errors.into_iter().collect()
     }
 
     fn command(&self, name: &str) -> Command {

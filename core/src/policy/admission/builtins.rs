@@ -7,7 +7,7 @@
 use super::super::error::Refusal;
 use super::super::spelling;
 use super::findings::Findings;
-use super::negation::import_name;
+use super::names::import_name;
 use super::rewrite::Rewrite;
 use super::syntax::{Parsed, static_path, string_of};
 use super::tree::{Visitor, walk_module};

@@ -7,10 +7,10 @@ use super::super::error::{AdmissionError, Refusal};
 use super::findings::Findings;
 use super::language::constant;
 use super::syntax::{Parsed, head_name};
-use super::tree::{Visitor, children, walk_module};
+use super::tree::{Visitor, children, variables, walk_module};
 use regorus::Value;
 use regorus::unstable::{Expr, Literal, Query, Ref, Rule, RuleBody, RuleHead, Span};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Refuses them.
 pub(super) fn check(modules: &[Parsed], found: &mut Findings) {
@@ -22,9 +22,60 @@ pub(super) fn check(modules: &[Parsed], found: &mut Findings) {
         }
         walk_module(&module.tree, &mut Objects { found });
     }
-    for ((_, name), definitions) in rules {
-        found.note(check_rule(name, &definitions));
+    let paths: BTreeSet<Vec<&str>> = rules.keys().map(|(package, name)| path(package, &[name])).collect();
+    for module in modules {
+        found.note(check_package(module, &paths));
     }
+    for ((_, name), definitions) in rules {
+        found.note(check_kinds(&definitions).and_then(|()| check_rule(name, &definitions)));
+    }
+}
+
+fn path<'a>(package: &'a [String], rest: &[&'a str]) -> Vec<&'a str> {
+    package.iter().map(String::as_str).chain(rest.iter().copied()).collect()
+}
+
+/// OPA refuses a package where another has a rule; the machine's compiler would take what it finds first.
+fn check_package(module: &Parsed, rules: &BTreeSet<Vec<&str>>) -> Result<(), AdmissionError> {
+    let package = path(&module.package, &[]);
+    let mut prefixes = (1..=package.len()).filter_map(|length| package.get(..length));
+    if prefixes.any(|prefix| rules.contains(prefix)) {
+        let construct = "a package with the path of a rule, or inside of one, is";
+        return Err(Refusal::Unsupported { construct, advice: "rename one of them" }.at(&module.tree.package.span));
+    }
+    Ok(())
+}
+
+/// What a definition makes of its rule.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Value,
+    Set,
+    Object,
+    /// With so many parameters.
+    Function(usize),
+}
+
+impl Kind {
+    fn of(rule: &Rule) -> Self {
+        match rule {
+            Rule::Default { .. } => Self::Value,
+            Rule::Spec { head, .. } => match head {
+                RuleHead::Func { args, .. } => Self::Function(args.len()),
+                RuleHead::Set { .. } => Self::Set,
+                RuleHead::Compr { refr, .. } if matches!(refr.as_ref(), Expr::Var { .. }) => Self::Value,
+                RuleHead::Compr { .. } => Self::Object,
+            },
+        }
+    }
+}
+
+fn check_kinds(definitions: &[&Rule]) -> Result<(), AdmissionError> {
+    let mut definitions = definitions.iter();
+    let kind = definitions.next().map(|rule| Kind::of(rule));
+    let Some(other) = definitions.find(|rule| Some(Kind::of(rule)) != kind) else { return Ok(()) };
+    let construct = "one name for values, sets, objects or functions with other parameters is";
+    Err(Refusal::Unsupported { construct, advice: "rename one of them" }.at(other.span()))
 }
 
 fn check_rule(name: &str, definitions: &[&Rule]) -> Result<(), AdmissionError> {
@@ -98,7 +149,8 @@ fn check_partial_object(name: &str, rule: &Rule, definitions: &[&Rule]) -> Resul
     let Expr::RefBrack { index, .. } = refr.as_ref() else { return Ok(()) };
     let single = definitions.len() == 1 && bodies.len() == 1;
     let literal = assign.as_ref().is_none_or(|assign| constant(&assign.value).is_some());
-    let unique = bodies.iter().all(|body| has_unique_keys(index, &body.query));
+    let value = assign.as_ref().map(|assign| assign.value.as_ref());
+    let unique = bodies.iter().all(|body| has_unique_keys(index, value, &body.query));
     if single && (literal || unique) {
         return Ok(());
     }
@@ -113,7 +165,7 @@ impl Visitor for Objects<'_> {
     fn expr(&mut self, expr: &Expr) {
         match expr {
             Expr::ObjectCompr { key, value, query, span, .. }
-                if constant(value).is_none() && !has_unique_keys(key, query) =>
+                if constant(value).is_none() && !has_unique_keys(key, Some(value.as_ref()), query) =>
             {
                 let rule = span.text().chars().take(40).collect();
                 self.found.add(Refusal::Conflict { rule, advice: KEYS }.at(span));
@@ -138,31 +190,37 @@ fn has_equal_keys<'a>(keys: impl Iterator<Item = &'a Expr>) -> bool {
     keys.len() < count || (count > 1 && keys.iter().any(Option::is_none))
 }
 
-/// Whether the body's one loop is `some k, v in …`, and the key is `k`.
-fn has_unique_keys(key: &Expr, query: &Query) -> bool {
+/// Whether the body's one loop is `some k, v in …`, the key is `k`, and the value follows from the two.
+fn has_unique_keys(key: &Expr, value: Option<&Expr>, query: &Query) -> bool {
     let mut loops = query.stmts.iter().filter_map(|statement| match &statement.literal {
         Literal::SomeIn { key, value, .. } => Some((key.as_ref(), value)),
         _ => None,
     });
-    let Some((Some(loop_key), value)) = loops.next() else { return false };
-    let bound = [name(loop_key), name(value)];
+    let Some((Some(loop_key), loop_value)) = loops.next() else { return false };
+    let bound: Vec<&str> = names(loop_key).chain(names(loop_value)).collect();
     let other_loops = loops.next().is_some()
+        || value.is_some_and(|value| looks_up(value, &bound))
         || query.stmts.iter().any(|statement| match &statement.literal {
             Literal::Expr { expr, .. } | Literal::NotExpr { expr, .. } => looks_up(expr, &bound),
-            Literal::SomeIn { collection, .. } => looks_up(collection, &bound),
+            Literal::SomeIn { collection: domain, .. } | Literal::Every { domain, .. } => looks_up(domain, &bound),
             Literal::SomeVars { .. } => true,
-            Literal::Every { .. } => false,
         });
     name(key).is_some() && name(key) == name(loop_key) && !other_loops
 }
 
 /// Whether a look-up could loop: by a variable that the loop does not bind.
-fn looks_up(expr: &Expr, bound: &[Option<&str>]) -> bool {
+fn looks_up(expr: &Expr, bound: &[&str]) -> bool {
     let here = match expr {
-        Expr::RefBrack { index, .. } => name(index).is_some_and(|name| !bound.contains(&Some(name))),
+        Expr::RefBrack { index, .. } => {
+            variables(index).into_iter().any(|name| name.text() == "_" || !bound.contains(&name.text()))
+        }
         _ => false,
     };
     here || children(expr).into_iter().any(|child| looks_up(child, bound))
+}
+
+fn names(expr: &Expr) -> impl Iterator<Item = &str> {
+    variables(expr).into_iter().map(Span::text)
 }
 
 fn name(expr: &Expr) -> Option<&str> {

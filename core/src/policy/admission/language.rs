@@ -3,10 +3,11 @@
 use super::super::error::{AdmissionError, Refusal};
 use super::builtins;
 use super::findings::Findings;
-use super::syntax::Parsed;
+use super::names::import_name;
+use super::syntax::{Parsed, static_path};
 use super::tree::{Visitor, children, comprehension, variables, walk_module};
 use regorus::Value;
-use regorus::unstable::{AssignOp, BinOp, Expr, Literal, LiteralStmt, Query, Rule, RuleHead, Span};
+use regorus::unstable::{AssignOp, BinOp, Expr, Import, Literal, LiteralStmt, Query, Rule, RuleHead, Span};
 
 /// Refuses it.
 pub(super) fn check(module: &Parsed, found: &mut Findings) {
@@ -14,8 +15,7 @@ pub(super) fn check(module: &Parsed, found: &mut Findings) {
         found.add(unsupported("`__target__` is", "remove it").at(&module.tree.package.span));
     }
     for import in &module.tree.imports {
-        let name = import.r#as.as_ref().map_or_else(|| last_name(&import.refr), Span::text);
-        found.note(check_name(name).map_err(|refusal| refusal.at(&import.span)));
+        found.note(check_import(import).map_err(|refusal| refusal.at(&import.span)));
     }
     let mut statements = Statements { found };
     for (rule, _) in module.rules() {
@@ -31,11 +31,16 @@ const fn unsupported(construct: &'static str, advice: &'static str) -> Refusal {
     Refusal::Unsupported { construct, advice }
 }
 
-fn last_name(refr: &Expr) -> &str {
-    match refr {
-        Expr::Var { span, .. } => span.text(),
-        Expr::RefDot { field, .. } => field.0.text(),
-        _ => "",
+/// An import of data or input under a name that nothing else has, or one that turns on keywords.
+fn check_import(import: &Import) -> Result<(), Refusal> {
+    if let Some(name) = import_name(import) {
+        return check_name(name);
+    }
+    let path = static_path(&import.refr).unwrap_or_default().join(".");
+    match path.strip_prefix("future.keywords.") {
+        Some("contains" | "every" | "if" | "in") => Ok(()),
+        None if matches!(path.as_str(), "rego.v1" | "future.keywords") => Ok(()),
+        _ => Err(unsupported("an import of what is neither data nor a keyword is", "remove it")),
     }
 }
 
@@ -58,13 +63,24 @@ fn check_rule(rule: &Rule) -> Result<(), AdmissionError> {
 fn check_head(head: &RuleHead) -> Result<(), AdmissionError> {
     match head {
         RuleHead::Compr { refr, .. } => match refr.as_ref() {
-            Expr::RefBrack { refr, .. } => check_head_name(refr),
+            Expr::RefBrack { refr, index, .. } => check_head_name(refr).and_then(|()| match constant(index) {
+                Some(_) => Err(ONE_KEY.at(index.span())),
+                None => Ok(()),
+            }),
             refr => check_head_name(refr),
         },
         RuleHead::Set { refr, key: Some(_), .. } => check_head_name(refr),
         RuleHead::Set { refr, .. } => Err(DOTTED.at(refr.span())),
         RuleHead::Func { refr, args, span, .. } => {
             check_head_name(refr)?;
+            if !is_called_at_once(refr.span()) {
+                return Err(SPACED.at(refr.span()));
+            }
+            if args.is_empty() {
+                return Err(
+                    unsupported("a function without parameters is", "write a rule, without the brackets").at(span)
+                );
+            }
             if args.len() > builtins::MAX_ARGUMENTS {
                 let (found, limit) = (args.len(), builtins::MAX_ARGUMENTS);
                 return Err(Refusal::TooMuch { what: "parameters of a function", found, limit }.at(span));
@@ -75,6 +91,9 @@ fn check_head(head: &RuleHead) -> Result<(), AdmissionError> {
 }
 
 const DOTTED: Refusal = unsupported("a rule name with dots is", "give the rule a package of its own");
+
+const ONE_KEY: Refusal =
+    unsupported("a rule for one literal key of an object is", "write one rule with the whole object");
 
 fn check_head_name(refr: &Expr) -> Result<(), AdmissionError> {
     match refr {
@@ -115,9 +134,17 @@ fn check_pattern(pattern: &Expr) -> Result<(), AdmissionError> {
 
 /// `:=` binds variables; OPA refuses to assign to anything else.
 fn check_assigned(pattern: &Expr) -> Result<(), AdmissionError> {
+    if is_blank(pattern) {
+        // The machine does not look at the value, which is undefined perhaps.
+        return Err(unsupported("`_ := …` is", "write `_ = …`, or the value alone").at(pattern.span()));
+    }
+    check_parts_assigned(pattern)
+}
+
+fn check_parts_assigned(pattern: &Expr) -> Result<(), AdmissionError> {
     match pattern {
         Expr::Var { .. } => Ok(()),
-        Expr::Array { items, .. } => items.iter().try_for_each(|item| check_assigned(item)),
+        Expr::Array { items, .. } => items.iter().try_for_each(|item| check_parts_assigned(item)),
         other => Err(unsupported("`:=` to a literal is", "write `=` to match it").at(other.span())),
     }
 }
@@ -185,12 +212,25 @@ impl Visitor for Statements<'_> {
                 let construct = "a look-up in a comprehension, or in the result of a call that has one, is";
                 self.found.add(unsupported(construct, "assign the result first").at(expr.span()));
             }
+            // OPA reads a name and a condition in brackets.
+            Expr::Call { fcn, .. } if !is_called_at_once(fcn.span()) => self.found.add(SPACED.at(fcn.span())),
             Expr::UnaryExpr { span, .. } => {
                 self.found.add(unsupported("`-` before what is no number is", "write `0 - …`").at(span));
             }
             _ => {}
         }
     }
+}
+
+const SPACED: Refusal = unsupported("white space before the `(` of a function is", "remove it");
+
+fn is_called_at_once(function: &Span) -> bool {
+    let rest = usize::try_from(function.end).ok().and_then(|end| function.source.contents().get(end..));
+    rest.is_some_and(|rest| rest.starts_with('('))
+}
+
+fn is_blank(expr: &Expr) -> bool {
+    matches!(expr, Expr::Var { span, .. } if span.text() == "_")
 }
 
 const fn is_scalar(expr: &Expr) -> bool {
@@ -239,10 +279,19 @@ fn contains_comprehension(expr: &Expr) -> bool {
 }
 
 fn check_sides(lhs: &Expr, rhs: &Expr) -> Result<(), AdmissionError> {
-    let pattern_and_scalar = |(one, other): (&Expr, &Expr)| matches!(one, Expr::Array { .. }) && is_scalar(other);
-    if [(lhs, rhs), (rhs, lhs)].into_iter().any(pattern_and_scalar) {
+    if is_blank(lhs) && is_blank(rhs) {
+        return Err(unsupported("`_ = _` is", "remove it").at(lhs.span()));
+    }
+    let pattern_and_other = |(one, other): (&Expr, &Expr)| {
+        let is_other = is_scalar(other) || matches!(other, Expr::Set { .. } | Expr::Object { .. });
+        matches!(one, Expr::Array { .. }) && is_other
+    };
+    if [(lhs, rhs), (rhs, lhs)].into_iter().any(pattern_and_other) {
         let construct = "matching an array with a literal that is none is";
         return Err(unsupported(construct, "remove it").at(lhs.span()));
+    }
+    if let (Expr::Array { items: lhs, .. }, Expr::Array { items: rhs, .. }) = (lhs, rhs) {
+        return lhs.iter().zip(rhs).try_for_each(|(lhs, rhs)| check_sides(lhs, rhs));
     }
     Ok(())
 }

@@ -1,19 +1,21 @@
 //! Which policies may run: the checks on the text, the syntax tree and the data.
 //!
 //! They run in this order, each in a file of its own; everything they find is collected, and any of it refuses the
-//! policy:
+//! policy. Three of them also say how a policy is to be written for the machine's compiler ([`rewrite`]):
 //!
 //! | check | refuses |
 //! |---|---|
 //! | [`size`] | more modules, bytes or nesting than the limits allow |
 //! | [`tokens`] | text whose parsing or compiling would not end or overflow the stack |
 //! | [`syntax`] | what is not Rego |
+//! | [`names`] | imports, rules and packages that the machine would take for one another; functions that are not called. It writes out the paths of imported packages |
 //! | [`language`] | `with`, functions with defaults, dotted rule heads, object patterns, … |
 //! | [`sets`] | set literals with computed elements that could be iterated over |
 //! | [`variables`] | variables that are declared twice, too late, or for nothing |
 //! | [`negation`] | variables that only a `not` mentions, or that a call needs too early, which OPA calls unsafe |
-//! | [`conflicts`] | rules and objects that could get two values at once |
 //! | [`builtins`] | functions that are not in its table; arguments that must be literal or bounded |
+//! | [`every`] | nothing; it has variables of `every` assigned that regorus would take for unbound |
+//! | [`conflicts`] | rules and objects that could get two values at once, or are two things |
 //! | [`entrypoint`] | an entry point that is missing or cannot decide |
 //! | [`data`] | a data document that hides a rule |
 //!
@@ -28,10 +30,12 @@ mod findings;
 mod formats;
 mod globs;
 mod language;
+mod names;
 mod negation;
 mod packages;
 mod regexes;
 mod rewrite;
+mod scopes;
 mod sets;
 mod size;
 mod syntax;
@@ -47,7 +51,7 @@ pub(super) use syntax::{Parsed, head_name, located, parse};
 pub(super) use {
     builtins::is_builtin_name,
     language::constant,
-    negation::import_name,
+    names::import_name,
     syntax::{parse_modules, parse_tests, static_path, string_of},
     tree::{Visitor, children, comprehension, walk_expr, walk_module, walk_rule},
 };
@@ -80,19 +84,20 @@ pub(super) fn check(source: &PolicySource, limits: &Limits, found: &mut Findings
     found.note(size::check(source, limits))?;
     let parsed = parse(source, found)?;
     let mut rewrites = Vec::new();
+    names::check(&parsed, &mut rewrites, found);
     for module in &parsed {
         language::check(module, found);
         sets::check(module, found);
         variables::check(module, found);
         negation::check(module, &parsed, found);
         builtins::check(module, &parsed, &mut rewrites, found);
-        every::check(module, &mut rewrites);
     }
+    every::check(&parsed, &source.modules, &mut rewrites);
     conflicts::check(&parsed, found);
     packages::check(&parsed, found);
     found.note(entrypoint::check(&source.entrypoint, &parsed));
     let data = found.note(data::check(&source.data, &parsed, limits))?;
-    let modules = rewrite::apply(&source.modules, rewrites);
+    let modules = found.note(rewrite::apply(source, &parsed, rewrites))?;
     let rules = entrypoint::all(&parsed).into_iter().collect();
     let definitions = definitions(&parsed);
     let rego_version = source.rego_version;

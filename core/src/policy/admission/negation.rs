@@ -5,9 +5,11 @@
 
 use super::super::error::{AdmissionError, Refusal};
 use super::findings::Findings;
+use super::names::import_name;
 use super::syntax::{Parsed, head_name};
 use super::tree::{children, comprehension, variables};
-use regorus::unstable::{Expr, Import, Literal, LiteralStmt, Query, Rule, RuleHead, Span};
+use super::variables::free_in;
+use regorus::unstable::{Expr, Literal, LiteralStmt, Query, Rule, RuleHead, Span};
 use std::collections::HashSet;
 
 type Names<'a> = HashSet<&'a str>;
@@ -20,15 +22,6 @@ pub(super) fn check(module: &Parsed, all: &[Parsed], found: &mut Findings) {
     known.extend(module.tree.imports.iter().filter_map(import_name));
     for (rule, _) in module.rules() {
         found.note(check_rule(rule, &known));
-    }
-}
-
-/// The name under which a module knows what it imports.
-pub(in crate::policy) fn import_name(import: &Import) -> Option<&str> {
-    match (&import.r#as, import.refr.as_ref()) {
-        (Some(alias), _) => Some(alias.text()),
-        (None, Expr::RefDot { field, .. }) => Some(field.0.text()),
-        (None, _) => None,
     }
 }
 
@@ -55,12 +48,29 @@ fn check_rule(rule: &Rule, known: &Names<'_>) -> Result<(), AdmissionError> {
 
 fn check_query(query: &Query, outer: &Names<'_>) -> Result<(), AdmissionError> {
     let known = bound_in(query, outer);
+    check_order(query, outer)?;
     query.stmts.iter().try_for_each(|statement| {
         check_literal(&statement.literal, &known)?;
         let Literal::Expr { expr, .. } = &statement.literal else { return Ok(()) };
         let others = query.stmts.iter().filter(|other| !std::ptr::eq(*other, statement));
         check_calls(expr, &bound_by(others, outer))
     })
+}
+
+/// OPA does not move an `every` behind what binds a variable of its body.
+fn check_order(query: &Query, outer: &Names<'_>) -> Result<(), AdmissionError> {
+    for (index, statement) in query.stmts.iter().enumerate() {
+        let Literal::Every { key, value, query: body, span, .. } = &statement.literal else { continue };
+        let (before, after) = query.stmts.split_at_checked(index).unwrap_or_default();
+        let before = bound_by(before.iter(), outer);
+        let after = bound_by(after.iter().skip(1), &Names::new());
+        let own = |name: &str| key.iter().chain([value]).any(|own| own.text() == name);
+        if free_in(body, &[]).into_iter().any(|name| !own(name) && !before.contains(name) && after.contains(name)) {
+            let construct = "an `every` before what binds a variable of its body is";
+            return Err(Refusal::Unsupported { construct, advice: "write the `every` behind it" }.at(span));
+        }
+    }
+    Ok(())
 }
 
 /// A call in an expression is made before what is around it, so what is around it cannot bind the call's variables.

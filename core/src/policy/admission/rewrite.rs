@@ -1,15 +1,22 @@
 //! Changes of the modules' text, for the machine's compiler.
 
-use super::super::source::Module;
-use regorus::unstable::{Expr, Span};
+use super::super::error::{AdmissionError, Refusal};
+use super::super::source::{Module, PolicySource};
+use super::findings::Findings;
+use super::syntax::{Parsed, dotted, is_identifier, parse_lines};
+use super::tree::{Visitor, walk_module};
+use regorus::unstable::{Expr, LiteralStmt, Query, Span};
+use std::num::NonZeroU32;
 
 /// A part of a module's text, and what is to stand there.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub(super) struct Rewrite {
     module: usize,
     start: usize,
     end: usize,
     text: String,
+    /// What it adds to the module.
+    adds: Size,
 }
 
 impl Rewrite {
@@ -24,12 +31,25 @@ impl Rewrite {
 
     /// Something else.
     pub(super) fn replace(module: usize, span: &Span, text: String) -> Self {
-        Self { module, start: offset(span.start), end: offset(span.end), text }
+        Self { module, start: offset(span.start), end: offset(span.end), text, adds: Size::default() }
     }
 
-    /// Something before.
-    pub(super) fn insert(module: usize, span: &Span, text: String) -> Self {
-        Self { module, start: offset(span.start), end: offset(span.start), text }
+    /// A path in the place of a name.
+    pub(super) fn path(module: usize, name: &Span, path: &[String]) -> Self {
+        let (root, rest) = path.split_first().map_or(("", path), |(root, rest)| (root.as_str(), rest));
+        let path = rest.iter().fold(root.to_owned(), |path, name| dotted(&path, name));
+        let strings = rest.iter().filter(|name| !is_identifier(name)).count();
+        // Each is a look-up, some with a string.
+        let adds = Size { statements: 0, expressions: rest.len().saturating_add(strings) };
+        Self { adds, ..Self::replace(module, name, path) }
+    }
+
+    /// `name := value` as the first statement of a body in braces. It goes right behind the brace: the first statement
+    /// may begin with a string, whose place leaves out the quote.
+    pub(super) fn assign_first(module: usize, body: &Query, name: &Span, value: &str) -> Self {
+        let place = offset(body.span.start).saturating_add(1);
+        let text = format!("{} := {value}; ", name.text());
+        Self { module, start: place, end: place, text, adds: ASSIGNMENT }
     }
 }
 
@@ -45,16 +65,70 @@ fn escape(text: &str) -> String {
 }
 
 /// The changed modules.
-pub(super) fn apply(modules: &[Module], mut rewrites: Vec<Rewrite>) -> Vec<Module> {
+///
+/// # Errors
+/// A change gave other statements than it was to give.
+pub(super) fn apply(
+    source: &PolicySource,
+    parsed: &[Parsed],
+    mut rewrites: Vec<Rewrite>,
+) -> Result<Vec<Module>, AdmissionError> {
     // From the end, so that the offsets before stay true.
-    rewrites.sort_by_key(|rewrite| std::cmp::Reverse(rewrite.start));
-    let mut modules = modules.to_vec();
-    for rewrite in rewrites {
+    rewrites.sort_by_key(|rewrite| (rewrite.module, std::cmp::Reverse(rewrite.start)));
+    // The value of a rule with several bodies is looked at for each.
+    rewrites.dedup();
+    let mut modules = source.modules.clone();
+    let mut sizes: Vec<Size> = parsed.iter().map(Size::of).collect();
+    for rewrite in &rewrites {
         let range = rewrite.start..rewrite.end;
         let module = modules.get_mut(rewrite.module).filter(|module| module.rego.get(range.clone()).is_some());
-        if let Some(module) = module {
+        let size = sizes.get_mut(rewrite.module);
+        if let (Some(module), Some(size)) = (module, size) {
             module.rego.replace_range(range, &rewrite.text);
+            size.add(rewrite.adds);
         }
     }
-    modules
+    if !rewrites.is_empty() && sizes_of(&modules, source) != sizes {
+        return Err(Refusal::Compile("the policy cannot be written for the machine".to_owned()).into());
+    }
+    Ok(modules)
+}
+
+fn sizes_of(modules: &[Module], source: &PolicySource) -> Vec<Size> {
+    // Writing out regexes lengthens lines.
+    let parsed = parse_lines(modules, source.rego_version, NonZeroU32::MAX, &mut Findings::new(1));
+    parsed.unwrap_or_default().iter().map(Size::of).collect()
+}
+
+/// How much there is in a module.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Size {
+    statements: usize,
+    expressions: usize,
+}
+
+/// `x := y`: itself and its two sides.
+const ASSIGNMENT: Size = Size { statements: 1, expressions: 3 };
+
+impl Size {
+    fn of(module: &Parsed) -> Self {
+        let mut size = Self::default();
+        walk_module(&module.tree, &mut size);
+        size
+    }
+
+    const fn add(&mut self, more: Self) {
+        self.statements = self.statements.saturating_add(more.statements);
+        self.expressions = self.expressions.saturating_add(more.expressions);
+    }
+}
+
+impl Visitor for Size {
+    fn expr(&mut self, _: &Expr) {
+        self.add(Self { statements: 0, expressions: 1 });
+    }
+
+    fn statement(&mut self, _: &LiteralStmt) {
+        self.add(Self { statements: 1, expressions: 0 });
+    }
 }

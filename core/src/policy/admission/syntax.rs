@@ -97,9 +97,8 @@ fn syntax(error: impl Display) -> AdmissionError {
 impl Parsed {
     /// The path of a rule of this module as regorus and its programs write it: `data.lib["a-b"].allow`.
     pub(in crate::policy) fn path_of(&self, rule: &str) -> String {
-        self.package.iter().map(String::as_str).chain([rule]).fold("data".to_owned(), |path, name| {
-            if is_identifier(name) { format!("{path}.{name}") } else { format!("{path}[{}]", Json::from(name)) }
-        })
+        let names = self.package.iter().map(String::as_str).chain([rule]);
+        names.fold("data".to_owned(), |path, name| dotted(&path, name))
     }
 
     /// Every rule with the path of its name, and what its name was written as.
@@ -108,7 +107,13 @@ impl Parsed {
     }
 }
 
-fn is_identifier(name: &str) -> bool {
+/// A path with one name more.
+pub(super) fn dotted(path: &str, name: &str) -> String {
+    if is_identifier(name) { format!("{path}.{name}") } else { format!("{path}[{}]", Json::from(name)) }
+}
+
+/// Whether the name can stand behind a dot.
+pub(super) fn is_identifier(name: &str) -> bool {
     let rest = name.strip_prefix(|first: char| first == '_' || first.is_ascii_alphabetic());
     rest.is_some_and(|rest| rest.chars().all(|letter| letter == '_' || letter.is_ascii_alphanumeric()))
 }

@@ -7,6 +7,7 @@
 use super::super::error::{AdmissionError, Refusal};
 use super::syntax::located;
 use regorus::unstable::{Lexer, Source, Span, TokenKind};
+use std::fmt::Display;
 
 /// Brackets inside one another.
 const MAX_NESTING: usize = 10;
@@ -18,12 +19,23 @@ pub(super) fn check(source: &Source) -> Result<(), AdmissionError> {
     let mut lexer = Lexer::new(source);
     let mut chains = Chains { open: vec![0], line: 1, after_operand: false };
     loop {
-        let token = lexer.next_token().map_err(|error| located(&error, Refusal::Syntax))?;
+        let token = lexer.next_token().map_err(|error| unreadable(&error))?;
         if token.0 == TokenKind::Eof {
             return Ok(());
         }
         chains.read(&token.0, &token.1).map_err(|refusal| refusal.at(&token.1))?;
     }
+}
+
+/// A letter that begins no token; OPA's templates are the ones that authors know of.
+fn unreadable(error: &impl Display) -> AdmissionError {
+    let mut error = located(error, Refusal::Syntax);
+    let column = error.place.as_ref().and_then(|place| usize::try_from(place.column).ok()?.checked_sub(1));
+    let first = error.place.as_ref().zip(column).and_then(|(place, column)| place.text.chars().nth(column));
+    if first == Some('$') {
+        error.refusal = Refusal::Unsupported { construct: "a template string is", advice: "write `sprintf`" };
+    }
+    error
 }
 
 /// The length of the current expression's chain, for each bracket that is open.

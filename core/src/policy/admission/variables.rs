@@ -148,7 +148,7 @@ fn check_nested(expr: &Expr) -> Result<(), AdmissionError> {
 }
 
 /// The variables that a statement declares for its body.
-fn declarations(statement: &LiteralStmt) -> Vec<&Span> {
+pub(super) fn declarations(statement: &LiteralStmt) -> Vec<&Span> {
     let declared = match &statement.literal {
         Literal::SomeVars { vars, .. } => vars.iter().collect(),
         Literal::SomeIn { key, value, .. } => key.iter().chain([value]).flat_map(|expr| variables(expr)).collect(),
@@ -193,7 +193,8 @@ fn free(expr: &Expr) -> Vec<&str> {
     inside.into_iter().chain(own).chain(children(expr).into_iter().flat_map(free)).collect()
 }
 
-fn free_in<'a>(query: &'a Query, terms: &[&'a Expr]) -> Vec<&'a str> {
+/// The names in a body, and the terms that it is for, that it does not declare itself.
+pub(super) fn free_in<'a>(query: &'a Query, terms: &[&'a Expr]) -> Vec<&'a str> {
     let declared: Names<'_> = query.stmts.iter().flat_map(declarations).map(Span::text).collect();
     let used = query.stmts.iter().flat_map(used_in).chain(terms.iter().flat_map(|term| free(term)));
     used.filter(|name| !declared.contains(name)).collect()

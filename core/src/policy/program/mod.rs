@@ -9,6 +9,7 @@
 //! | `not f(x)`, `not x == 1`, `not x in y` hold when `x` is undefined; in OPA the body fails | a guard on `x` |
 //! | `x := y` goes on when `y` is undefined | a guard on `y` |
 //! | undefined elements are put into arrays and objects | a guard on the element |
+//! | `[x, y] := value` matches a set, an object or a text of two | a look whether it is an array ([`arrays`]) |
 //! | a failed condition in a comprehension without a loop leaves it on the stack; later ones jump back | mended |
 //! | a failed condition in a comprehension inside a loop skips the loop's iteration, not the comprehension | refused |
 //! | a type error in arithmetic ends the rule's body, not the iteration of the loop around it | calls of functions ([`super::functions`]) |
@@ -16,8 +17,9 @@
 //! | `data.list[key]` by the key `"1"` is undefined | refused ([`lookups`]) |
 //! | sets come before objects | comparisons are calls of functions; loops over such sets end in an error ([`loops`]) |
 //! | recursion overflows the stack | refused |
-//! | a reference over a package's rules evaluates rules that are found at run time | refused |
+//! | a reference over a package's rules evaluates rules that are found at run time, or sees data that is not there | refused here as a whole, by a computed name by [`super::admission`] |
 
+mod arrays;
 mod clock;
 mod edit;
 mod effects;
@@ -69,6 +71,7 @@ pub(super) fn compile(source: &Compilable, entrypoint: &str, found: &mut Finding
     sources::mend(&mut bytecode, &source.modules, &source.definitions);
     found.note(check_all_rules(&policy, &source.rules));
     found.note(functions::replace(&mut bytecode))?;
+    found.note(arrays::insert_looks(&mut bytecode))?;
     found.note(guards::insert(&mut bytecode))?;
     let segments = found.note(segment::all(&bytecode))?;
     verify::check(&bytecode, &segments, found);
@@ -129,12 +132,29 @@ fn forget_empty_else(program: &mut Bytecode) {
     }
 }
 
+/// What the compiler says, and what that means for authors.
+const KNOWN: [(&str, &str, &str); 3] = [
+    ("Direct access to 'data' root", "`data` as a whole is", "name what is needed of it"),
+    (
+        "Undefined variable: '_'",
+        "`_` in the value of a rule without a body is",
+        "look up in a body, and assign the result",
+    ),
+    (
+        "SomeIn should have been hoisted",
+        "`some … in` over what is looked up by `_`, or by a variable that is not bound, is",
+        "loop over what is around it first",
+    ),
+];
+
 fn spanned(error: SpannedCompilerError) -> AdmissionError {
     let message = error.error.to_string();
+    let known = KNOWN.iter().find(|(part, ..)| message.contains(part));
     // Only recursion through references over a package; the rest is found in the program.
-    let refusal = match message.split_once("recursion detected in rule call chain: ") {
-        Some((_, chain)) => Refusal::Recursion(chain.replace("->", "→")),
-        None => Refusal::Compile(message),
+    let refusal = match (message.split_once("recursion detected in rule call chain: "), known) {
+        (Some((_, chain)), _) => Refusal::Recursion(chain.replace("->", "→")),
+        (None, Some(&(_, construct, advice))) => Refusal::Unsupported { construct, advice },
+        (None, None) => Refusal::Compile(message),
     };
     error.span.map_or_else(|| refusal.clone().into(), |span| refusal.clone().at(&span))
 }

@@ -33,7 +33,7 @@ const REFUSED: &[(&str, &str)] = &[
     ("allow if not y\ny if not allow", "recursion: data.scbte.allow → data.scbte.y → data.scbte.allow"),
     ("allow if count([1 | x]) == 0\nx if count({1 | allow}) == 0", "recursion"),
     ("allow if data.scbte.allow", "recursion"),
-    ("allow if data.scbte[input.ctx]", "recursion: data.scbte.allow → data.scbte.allow"),
+    ("allow if data.scbte[input.ctx]", "2:10: a reference over the rules of a package"),
     ("allow if data.scbte == {}", "recursion: data.scbte.allow → data.scbte.allow"),
     // What the machine evaluates differently
     ("allow if f(1)\ndefault f(_) := true", "3:1: a default for a function is not supported"),

@@ -5,7 +5,7 @@ use super::Feature;
 pub(crate) const FEATURES: &[Feature] = &[
     Feature {
         title: "`some … in`, `some i, x in`",
-        refused: "",
+        refused: "over what is looked up by `_`, `some x in xs[_].ys`: write `some y in xs; some x in y.ys`",
         admitted: &[
             "allow if some x in input.claims.xs",
             "allow if { some x in input.claims.xs; x == \"b\" }",
@@ -36,7 +36,10 @@ pub(crate) const FEATURES: &[Feature] = &[
             "allow if { some x in input.claims.xs; count(x) > 0 }",
             "allow if { some network in data.networks; net.cidr_contains(network, input.source.address) }",
         ],
-        not_admitted: &[],
+        not_admitted: &[(
+            "allow if { some x in [input.claims.xs[_], 9]; x == 9 }",
+            "`some … in` over what is looked up by `_`",
+        )],
     },
     Feature {
         title: "`[_]`, `[i]` over a collection",
@@ -86,7 +89,7 @@ pub(crate) const FEATURES: &[Feature] = &[
     },
     Feature {
         title: "`every`",
-        refused: "",
+        refused: "before what binds a variable of its body: write it behind",
         admitted: &[
             "allow if every x in input.claims.ns { x > 0 }",
             "allow if every i, x in input.claims.xs { x != \"z\"; i >= 0 }",
@@ -112,8 +115,28 @@ pub(crate) const FEATURES: &[Feature] = &[
             "allow if { every x in input.claims.xs { x }; input.claims.a == 1 }",
             "allow if every x in [input.claims.a, input.claims.b] { x < 5 }",
             "allow if { xs := [x | some x in input.claims.ns; x > 1]; every x in xs { x < 4 } }",
+            "allow if every r in input.claims.roles { \"read\" in data.roles[r].permissions }",
+            "allow if every r in input.claims.roles {\"read\" in data.roles[r].permissions}",
+            "allow if every r in input.claims.roles { `read` in data.roles[r].permissions }",
+            "allow if every r in input.claims.roles {\n\t# why\n\t\"read\" in data.roles[r].permissions\n}",
+            "allow if every r in input.claims.roles { # why\n\t`read` in data.roles[r].permissions\n}",
+            "allow if not deny\ndeny if { every r in input.claims.roles { \"r\" in data.roles[r].permissions } }",
+            "allow if every r in input.claims.roles { \"root\" != data.roles[r] }",
+            "allow if every r in input.claims.xs { \"b\" = r }",
+            "allow if every i, r in input.claims.xs { \"b\" = r; input.claims.ys[i] }",
+            "every_x := \"b\"\nallow if { every x in [\"a\"] { input.claims.o[x]; x == every_x } }",
+            "every_x := \"b\"\nallow if { every x in input.claims.xs { x = every_x } }",
+            "allow if { every_x := \"b\"; every x in input.claims.xs { x = every_x } }",
+            "import input.claims.s as every_x\nallow if every x in input.claims.xs { x = every_x }",
+            "allow if every every_x, x in input.claims.xs { input.claims.ys[every_x] != x }",
+            "allow if every x in input.claims.ns { input.claims.xs[x]; every x in [1, 2] { input.claims.xs[x] == \"b\" } }",
+            "allow if { input.claims.ns[i] == 3; every x in input.claims.ns { input.claims.ns[i] >= x } }",
+            "allow if every x in input.claims.ns { input.claims.ns[i] == x; i < 2 }",
         ],
-        not_admitted: &[],
+        not_admitted: &[(
+            "allow if { every x in [3] { input.claims.ns[i] == x }; input.claims.ns[i] == 3 }",
+            "an `every` before what binds a variable of its body",
+        )],
     },
     Feature {
         title: "comprehensions: arrays, sets, objects",
@@ -154,6 +177,17 @@ pub(crate) const FEATURES: &[Feature] = &[
                 "or in the result of a call that has one",
             ),
             ("allow if {x: y | some y in [1, 2]; x := \"a\"} == {}", "could get two different values"),
+            ("allow if {k: [5, 6][i] | some k, v in {\"a\": 1}} == {\"a\": 6}", "could get two different values"),
+            (
+                "allow if {k: z | some k, _ in {\"a\": 1}; z := input.claims.ns[_]} == {\"a\": 2}",
+                "could get two different values",
+            ),
+            (
+                "allow if {k: z | some k, v in {\"a\": 1}; input.claims.xs[[z, 1]]} == {}",
+                "could get two different values",
+            ),
+            ("allow if {k: f([5, 6][_]) | some k, v in {\"a\": 1}} == {}\nf(x) := x", "could get two different values"),
+            ("allow if {k: z | some k, v in {\"a\": 1}; z := [5, 6][i]} == {}", "could get two different values"),
             (
                 "allow if { some x in input.claims.os; y := [z | z := x.n; z > 3]; count(y) == 0 }",
                 "put the comprehension into a function",

@@ -61,7 +61,7 @@ pub(crate) const FEATURES: &[Feature] = &[
     },
     Feature {
         title: "functions",
-        refused: "functions with `default`; patterns with objects or sets; more than 8 parameters",
+        refused: "functions with `default`, without parameters, or that are not called; patterns with objects or sets; more than 8 parameters; white space before the `(`",
         admitted: &[
             "allow if f(input.claims.a)\nf(x) if x == 1",
             "allow if f(input.claims.a, input.claims.b) == 3\nf(x, y) := x + y",
@@ -83,9 +83,12 @@ pub(crate) const FEATURES: &[Feature] = &[
             "allow if data.scbte.f(input.claims.a)\nf(x) if x == 1",
             "allow if every r in input.claims.roles { known(r) }\nknown(r) if data.roles[r]",
             "allow if count([r | some r in input.claims.roles; level(r) > 1]) > 0\nlevel(r) := data.roles[r].level",
-            "allow if f()\nf() := true",
         ],
         not_admitted: &[
+            ("allow if f()\nf() := true", "a function without parameters"),
+            ("allow if f(1)\nf (x) if x", "white space before the `(` of a function"),
+            ("allow if f (1)\nf(x) if x", "white space before the `(` of a function"),
+            ("allow if {\n\tcount\n\t(input.claims.xs)\n}", "white space before the `(` of a function"),
             ("allow if f(1)\ndefault f(_) := true", "a default for a function is not supported"),
             ("allow if f(input.claims)\nf({\"a\": x}) if x", "a pattern other than variables, scalars and arrays"),
             ("allow if f(1) == 1\nf(x) := x\nf(x) := x + 1", "could get two different values"),
@@ -120,7 +123,7 @@ pub(crate) const FEATURES: &[Feature] = &[
     },
     Feature {
         title: "objects of rules (`r[key] := value if …`)",
-        refused: "several definitions; values that are computed, unless the key is that of the one `some k, v in …`",
+        refused: "several definitions; a literal key: write one rule with the whole object; values that are computed, unless the key is that of the one `some k, v in …` and they follow from it",
         admitted: &[
             "allow if m.a == 1\nm[k] := 1 if some k in input.claims.xs",
             "allow if m[input.claims.s] == true\nm[k] := true if some k in [\"alice\", \"bob\"]",
@@ -136,7 +139,14 @@ pub(crate) const FEATURES: &[Feature] = &[
             ),
             (
                 "allow if m.a == 1\nm[\"a\"] := 1 if input.claims.a\nm[\"a\"] := 2 if input.claims.b",
-                "could get two different values",
+                "a rule for one literal key",
+            ),
+            ("allow if m.x\nm[\"x\"] if input.claims.a", "3:4: a rule for one literal key of an object"),
+            ("allow if m.a == 6\nm[k] := [5, 6][_] if some k, v in {\"a\": 1}", "could get two different values"),
+            ("allow if m.a == 6\nm[k] := [5, 6][i] if some k, v in {\"a\": 1}", "could get two different values"),
+            (
+                "allow if m.a == 1\nm[k] := z if { some k, _ in input.claims.o; z := input.claims.ns[_] }",
+                "two different values",
             ),
             ("allow[k] := true if some k in input.claims.xs", "a partial object cannot decide"),
             ("allow if m.a.b\nm.a.b := true", "a rule name with dots is not supported"),
@@ -148,8 +158,10 @@ pub(crate) const FEATURES: &[Feature] = &[
     },
     Feature {
         title: "packages, imports, several modules, `with`",
-        refused: "`with`, but in tests: pass what it replaces as an argument; a reference over all rules of a package: name \
-                  the rule; rules and imports with the name of a builtin",
+        refused: "`with`, but in tests: pass what it replaces as an argument; a reference over all rules of a package, or by a \
+                  computed name: name the rule; rules and imports with the name of a builtin; one name for an import \
+                  and a rule of the package, for two imports, or for rules of two kinds: `import … as …`; a package \
+                  inside of a rule; `some x` and `x := …` with the name of a rule or import: rename the variable",
         admitted: &[
             "import rego.v1\nallow if input.claims.a == 1",
             "import input.claims\nallow if claims.a == 1",
@@ -162,6 +174,31 @@ pub(crate) const FEATURES: &[Feature] = &[
             "package scbte\nallow if data.scbte.lib.names[input.claims.s]\npackage scbte.lib\nnames contains p.name if some p in data.people",
             "package scbte\nimport data.scbte.lib.f\nallow if f(input.claims.a) == 2\npackage scbte.lib\nf(x) := x + 1",
             "package scbte\nallow if { x := data.scbte.lib.v; x.a == 1 }\npackage scbte.lib\nv := input.claims",
+            "package scbte\nimport data.libscbte\nallow if libscbte.ok\npackage libscbte\nok if input.claims.a == 1",
+            "package scbte\nimport data.libscbte as lib\nallow if not lib.ok\npackage libscbte\nok if input.claims.a == 1",
+            "package scbte\nimport data.libscbte as lib\nallow if lib.m[input.claims.s] == 1\npackage libscbte\nm := {\"alice\": 1}",
+            "package scbte\nimport data.libscbte as lib\nallow if lib.people.ok\npackage libscbte.people\nok if input.claims.a == 1",
+            "package scbte\nimport data.libscbte as lib\nallow if lib[\"people\"].names[lib.people.first]\npackage libscbte.people\nnames contains \"alice\"\nfirst := input.claims.s",
+            "package scbte\nimport data.libscbte as lib\nallow if { some n in lib.names; n == lib.first }\npackage libscbte\nnames := input.claims.xs\nfirst := \"b\"",
+            "package scbte\nimport data.libscbte[\"f\"]\nallow if f(1)\npackage libscbte\nf(x) if x == input.claims.a",
+            "import input[\"claims\"]\nallow if claims.a == 1",
+            "import data[\"people\"] as p\nallow if p[0].name == input.claims.s",
+            "import data.grants\nallow if grants[input.sub][0] == input.ctx",
+            "import data.roles\nallow if { some r in input.claims.roles; roles[r].level > 2 }",
+            "package scbte\nimport input.claims as c\nallow if c.a == 1\npackage scbte\nimport input.claims as c\nallow if c.b == 1",
+            "package scbte\nimport input.claims as c\nallow if ok\npackage scbte\nimport data.roles\nok if { some r in input.claims.roles; roles[r].level > 2 }",
+            "package scbte\nallow if ok\nuser := input.claims.s\npackage scbte\nok if user == \"alice\"",
+            "user := input.claims.s\nallow if known(user)\nknown(user) if user == \"alice\"",
+            "user := input.claims.a\nallow if every user in input.claims.ns { user > 1 }",
+            "user := input.claims.a\nallow if every user in input.claims.ns { input.claims.xs[user] == \"b\" }",
+            "import input.claims.a as user\nallow if every user in input.claims.ns { user > 1 }",
+            "import input.claims.a as user\nallow if f(2)\nf(user) if [x | x := user + 1] == [3]",
+            "user := input.claims.a\nallow if user = 1",
+            "user := input.claims.a\nallow if [user] = [1]",
+            "user := input.claims.a\nallow if input.claims.xs[user] == \"b\"",
+            "user := input.claims.a\nallow if not input.claims.xs[user] == \"b\"",
+            "import data as d\nallow if d.roles.admin.level == input.claims.m",
+            "import input as i\nallow if i.claims.a == 1",
             "# METADATA\n# title: x\nallow if input.claims.a == 1 # comment",
         ],
         not_admitted: &[
@@ -176,9 +213,121 @@ pub(crate) const FEATURES: &[Feature] = &[
             ("allow if count(input.claims.xs)\ncount(x) if x", "with the name of a builtin function"),
             (
                 "package scbte\nallow if regex.match(`^/admin`, input.path)\npackage scbte.regex\nmatch(a, b) if { a; b }",
-                "hides the builtins of that name",
+                "a package without its whole path",
             ),
             ("package scbte\nallow if not data.lib\npackage lib.sub", "a package without rules"),
+            // References over the rules of a package
+            (
+                "package scbte\nallow if not data.lib.deny[input.ctx].mallory\npackage lib.deny\nr contains \"mallory\"",
+                "over the rules of a package",
+            ),
+            (
+                "package scbte\nallow if not data.lib.deny[`r`].mallory\npackage lib.deny\nr contains \"mallory\"",
+                "over the rules of a package",
+            ),
+            (
+                "package scbte\nallow if not data[input.ctx].r.mallory\npackage lib\nr contains \"mallory\"",
+                "over the rules of a package",
+            ),
+            (
+                "package scbte\nallow if count([x | x := data.lib[input.ctx].b]) == 0\npackage lib\nr := {\"b\": 1}",
+                "over the rules of a package",
+            ),
+            ("allow if { x := \"r\"; data.scbte[x].x }\nr := {\"x\": true}", "over the rules of a package"),
+            (
+                "package scbte\nimport data.lib\nallow if not lib[input.ctx].mallory\npackage lib\nr contains \"mallory\"",
+                "over the rules of a package",
+            ),
+            (
+                "package scbte\nimport data.lib\nallow if { x := lib; x.r }\npackage lib\nr := true",
+                "over the rules of a package",
+            ),
+            ("import data as d\nallow if not d[input.ctx].x\nr := {\"x\": true}", "over the rules of a package"),
+            // Imports
+            (
+                "package scbte\nimport input.sub as who\nallow if who == \"good\"\npackage scbte\nimport input.ctx as who\nr := who",
+                "under the name of another import",
+            ),
+            (
+                "package scbte\nallow if who == \"good\"\npackage scbte\nimport input.sub as who\nr := who",
+                "that only another module of the package imports",
+            ),
+            (
+                "package scbte\nallow if input.claims.o[who] == 1\npackage scbte\nimport input.sub as who\nr := who",
+                "that only another module of the package imports",
+            ),
+            (
+                "package scbte\nallow if f(1)\npackage scbte\nimport data.lib.f\nr := f(1)\npackage lib\nf(x) if x == 1",
+                "that only another module of the package imports",
+            ),
+            (
+                "package scbte\nimport data.lib.f\nr := f(1)\npackage scbte\nallow if not f(2)\nf(x) if x == 2\npackage lib\nf(x) if x == 1",
+                "an import with the name of a rule",
+            ),
+            ("import input.sub as x\nx := 1\nallow if x == 1", "2:1: an import with the name of a rule"),
+            (
+                "package scbte\nimport data.lib.banned\nallow if not banned\nbanned if input.zz\npackage lib\nbanned := true",
+                "an import with the name of a rule",
+            ),
+            ("import data.x[\"input\"]\nallow if input.who == \"mallory\"", "with the name `input` or `data`"),
+            ("import data.x[\"data\"]\nallow if data.who == \"mallory\"", "with the name `input` or `data`"),
+            ("import data.x[\"count\"]\nallow if count(input.claims.xs) == 1", "with the name of a builtin function"),
+            ("import input.a.x\nimport input.b.x\nallow if x == 1", "3:1: a second import under one name"),
+            (
+                "package scbte\nimport data.lib\nallow if lib.ok\npackage scbte.lib\nok := true\npackage lib\nok := false",
+                "an import with the name of a package inside of this one",
+            ),
+            ("package scbte\nallow if lib.f(1)\npackage scbte.lib\nf(x) if x == 1", "a package without its whole path"),
+            ("import future.keywords.not_there\nallow if true", "2:1: an import of what is neither data nor a keyword"),
+            ("import rego.v2\nallow if true", "an import of what is neither data nor a keyword"),
+            // Functions that are not called
+            ("allow if not banned\nbanned(x) if x == \"mallory\"", "2:14: a function that is not called"),
+            ("allow if not banned[input.sub]\nbanned(x) if x == \"mallory\"", "a function that is not called"),
+            ("allow if not data.scbte.banned\nbanned(x) if x == \"mallory\"", "a function that is not called"),
+            ("allow if not data[\"scbte\"].banned.x\nbanned(x) if x == \"mallory\"", "a function that is not called"),
+            (
+                "package scbte\nimport data.lib.banned\nallow if not banned\npackage lib\nbanned(x) if x == \"mallory\"",
+                "a function that is not called",
+            ),
+            (
+                "allow if { level := level(1); level == 2 }\nlevel(x) := x + 1",
+                "a variable with the name of a rule or import",
+            ),
+            // Packages and kinds of rules
+            (
+                "package scbte\nallow if not data.lib.r\npackage lib\nr := false\npackage lib.r\nx := true",
+                "a package with the path of a rule",
+            ),
+            (
+                "package scbte\nallow if data.lib.r.x.y\npackage lib\nr := false\npackage lib.r.x\ny := true",
+                "a package with the path of a rule",
+            ),
+            (
+                "package scbte\nallow if f(1)\nf := true\npackage scbte\nf(x) if x",
+                "one name for values, sets, objects or functions",
+            ),
+            ("allow if f(1)\nf(x) if x == 1\ndefault f := true", "one name for values, sets, objects or functions"),
+            ("allow if f(1)\nf(x) if x == 1\nf(x, y) if x == y", "one name for values, sets, objects or functions"),
+            ("allow if f[1]\nf contains 1\nf := {2}", "one name for values, sets, objects or functions"),
+            (
+                "allow if f[1]\nf contains 1\nf[k] := 1 if some k in input.claims.xs",
+                "one name for values, sets, objects or functions",
+            ),
+            ("allow if f[1]\nf contains 1\ndefault f := {2}", "one name for values, sets, objects or functions"),
+            // Variables
+            (
+                "user := 1\nallow if { some user; input.claims.xs[user] == \"a\" }",
+                "a variable with the name of a rule or import",
+            ),
+            (
+                "user := 1\nallow if { some user in input.claims.xs; user == \"a\" }",
+                "a variable with the name of a rule or import",
+            ),
+            ("user := 1\nallow if { user := 2; user == 2 }", "a variable with the name of a rule or import"),
+            (
+                "import input.user\nallow if [user | some user in input.claims.xs] == [\"a\"]",
+                "a variable with the name of a rule or import",
+            ),
             ("allow if input.claims.a == 1 with input.claims as {\"a\": 1}", "`with` is not supported"),
         ],
     },

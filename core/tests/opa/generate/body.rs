@@ -102,7 +102,19 @@ impl Writer<'_> {
             let conditions: Vec<String> = (0..count).map(|_| writer.condition(1)).collect();
             conditions.join("; ")
         });
-        format!("every {value} in {collection} {{ {value} != \"nobody\"; {conditions} }}")
+        let first = self.pick(&[
+            "E != \"nobody\"; ",
+            "\"nobody\" != E; ",
+            "`a` != E; ",
+            "\"a\" in [E, \"a\"]; ",
+            "\"a\" = E; ",
+            "not input.claims.o[E]; ",
+            "data.roles[E]; ",
+            "\"read\" in data.roles[E].permissions; ",
+            "",
+        ]);
+        let first = first.replace('E', &value);
+        format!("every {value} in {collection} {{ {first}{conditions} }}")
     }
 }
 

@@ -30,7 +30,8 @@ impl Writer<'_> {
     }
 
     pub(super) fn variable(&mut self, kind: Kind) -> Option<String> {
-        let fitting = self.variables.iter().filter(|(_, held)| *held == kind || kind == Kind::Any);
+        let known = self.variables.iter().chain(&self.imports);
+        let fitting = known.filter(|(_, held)| *held == kind || kind == Kind::Any);
         let names: Vec<String> = fitting.map(|(name, _)| name.clone()).collect();
         let objects = self.variables.iter().filter(|(_, held)| *held == Kind::Object);
         let members: Vec<String> = objects.flat_map(|(name, _)| [format!("{name}.id"), format!("{name}.n")]).collect();
@@ -113,7 +114,7 @@ impl Writer<'_> {
             return None;
         }
         let rule = self.pick(&fitting);
-        let Some(parameters) = rule.parameters else { return Some(rule.name) };
+        let Some(parameters) = rule.parameters.filter(|_| !self.chance(1)) else { return Some(rule.name) };
         let arguments: Vec<String> = parameters.into_iter().map(|kind| self.expression(kind, depth.min(1))).collect();
         Some(format!("{}({})", rule.name, arguments.join(", ")))
     }
@@ -231,7 +232,12 @@ impl Writer<'_> {
                 writer.variables.push((key.clone(), Kind::Text));
                 writer.variables.push((value.clone(), Kind::Any));
                 let condition = writer.condition(depth.min(1));
-                return format!("{{{key}: {value} | some {key}, {value} in {collection}; {condition}}}");
+                return match writer.rng.u32(..20) {
+                    0 => format!("{{{key}: {value} | some {key}, _ in {collection}; {value} := input.claims.xs[_]}}"),
+                    1 => format!("{{{key}: input.claims.xs[_] | some {key}, {value} in {collection}; {condition}}}"),
+                    2 => format!("{{{key}: 1 | some {key}, _ in {collection}; input.claims.xs[_] == {key}}}"),
+                    _ => format!("{{{key}: {value} | some {key}, {value} in {collection}; {condition}}}"),
+                };
             }
             let head = writer.some_in(depth);
             let more = if writer.chance(60) { format!("; {}", writer.condition(depth.min(1))) } else { String::new() };

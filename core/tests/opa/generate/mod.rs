@@ -7,10 +7,12 @@ mod body;
 mod expression;
 mod input;
 mod mutation;
+mod packages;
 mod rules;
 
 pub(crate) use input::inputs;
 pub(crate) use mutation::mutated;
+pub(crate) use packages::packages;
 pub(crate) use rules::policy;
 
 use fastrand::Rng;
@@ -22,6 +24,8 @@ struct Writer<'a> {
     variables: Vec<(String, Kind)>,
     /// Rules and functions that may be referred to.
     rules: Vec<Rule>,
+    /// Imports, and what they probably are.
+    imports: Vec<(String, Kind)>,
     /// For names that nobody else uses.
     next: usize,
 }
@@ -76,6 +80,9 @@ impl Writer<'_> {
 
     fn fresh(&mut self, prefix: &str) -> String {
         self.next += 1;
+        if self.chance(2) {
+            return self.pick(&["r0", "every_e2", "h0"]).to_owned();
+        }
         format!("{prefix}{}", self.next)
     }
 

@@ -80,6 +80,11 @@ fn mutate(tokens: &mut Vec<String>, rng: &mut Rng) {
             let statement = STATEMENTS[rng.usize(..STATEMENTS.len())].replace('X', &tokens[operand]);
             tokens.insert(start + 1, statement);
         }
+        88..94 => {
+            let at = rng.usize(..tokens.len());
+            let space = SPACES[rng.usize(..SPACES.len())].to_owned();
+            if tokens[at].trim().is_empty() { tokens[at] = space } else { tokens.insert(at, space) }
+        }
         _ => tokens.swap(operand, other),
     }
 }
@@ -96,6 +101,8 @@ const OPERANDS: [&str; 34] = [
     "true", "false", "null", "[]", "{}", "set()", "x", "f", "_", "i", "input.path_segments", "input.claims.oo.p",
 ];
 
+const SPACES: [&str; 6] = ["\n", " ", "\n\t", " # why\n", ";", ""];
+
 #[rustfmt::skip]
 const FORMS: [&str; 32] = [
     "[X]", "{X}", "{\"k\": X}", "{X: Y}", "X[_]", "X[0]", "X[Y]", "X.x", "X[\"x\"]", "count(X)", "(X)", "X[i]", "{X, Y}",
@@ -107,8 +114,9 @@ const FORMS: [&str; 32] = [
 const OPERATORS: [&str; 15] = ["==", "!=", "<", "<=", ">", ">=", ":=", "=", "+", "-", "*", "&", "|", " in ", "%"];
 
 #[rustfmt::skip]
-const STATEMENTS: [&str; 22] = [
+const STATEMENTS: [&str; 26] = [
     " not ", " X; ", " not X; ", " x := X; ", " some x in X; ", " some x; ", " X[_]; ", " [x, y] = X; ", " some i, x in X; ",
     " every x in X { x }; ", " every x in X { not x }; ", " X == X; ", " X[i]; ", " X[i] == X[i]; ", " _ = X; ", " x = X; ",
     " not not_there(X); ", " some x in X; not x; ", " count([1 | X]) == 1; ", " not X[_]; ", " {x | x := X}; ", " true; ",
+    " every x in X { \"a\" = x }; ", " every x, y in X { X[x] == y }; ", " [_, x] := X; ", " some _, x in X; ",
 ];

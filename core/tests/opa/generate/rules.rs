@@ -6,10 +6,10 @@ use fastrand::Rng;
 /// A policy: some rules and functions, and the one that decides.
 pub(crate) fn policy(seed: u64) -> String {
     let mut rng = Rng::with_seed(seed);
-    let mut writer = Writer { rng: &mut rng, variables: Vec::new(), rules: Vec::new(), next: 0 };
+    let mut writer = Writer { rng: &mut rng, variables: Vec::new(), rules: Vec::new(), imports: Vec::new(), next: 0 };
     let mut text = String::new();
     for number in 0..writer.rng.usize(..5) {
-        text.push_str(&writer.helper(number));
+        text.push_str(&writer.helper(&format!("r{number}")));
         text.push('\n');
     }
     text.push_str(&writer.decision());
@@ -17,16 +17,15 @@ pub(crate) fn policy(seed: u64) -> String {
 }
 
 impl Writer<'_> {
-    fn helper(&mut self, number: usize) -> String {
-        let name = format!("r{number}");
+    pub(super) fn helper(&mut self, name: &str) -> String {
         let (text, kind, parameters) = match self.rng.u32(..100) {
-            0..25 => (self.flag(&name), Kind::Flag, None),
-            25..45 => self.value(&name),
-            45..60 => (self.set(&name), Kind::Set, None),
-            60..70 => (self.object(&name), Kind::Object, None),
-            _ => return self.function(&format!("f{number}")),
+            0..25 => (self.flag(name), Kind::Flag, None),
+            25..45 => self.value(name),
+            45..60 => (self.set(name), Kind::Set, None),
+            60..70 => (self.object(name), Kind::Object, None),
+            _ => return self.function(name),
         };
-        self.rules.push(Rule { name, kind, parameters });
+        self.rules.push(Rule { name: name.to_owned(), kind, parameters });
         text
     }
 
@@ -114,7 +113,7 @@ impl Writer<'_> {
         text
     }
 
-    fn decision(&mut self) -> String {
+    pub(super) fn decision(&mut self) -> String {
         if self.chance(40) {
             let values: Vec<String> = (0..self.rng.usize(1..4))
                 .map(|number| {
