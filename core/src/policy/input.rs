@@ -93,7 +93,7 @@ impl InputKeys {
     }
 }
 
-/// `::ffff:10.0.0.1` is `10.0.0.1`: `net.cidr_contains` would see it outside of `10.0.0.0/8`, where OPA sees it inside.
+/// `::ffff:10.0.0.1` is `10.0.0.1`: one address has one text, so that a policy may compare it.
 fn canonical_address(address: &str) -> Cow<'_, str> {
     match address.parse::<IpAddr>() {
         Ok(parsed) if parsed != parsed.to_canonical() => parsed.to_canonical().to_string().into(),

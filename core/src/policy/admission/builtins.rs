@@ -173,14 +173,21 @@ pub(super) fn is_builtin(function: &Expr) -> bool {
     path.is_some_and(|path| BUILTINS.iter().any(|(name, _)| *name == path))
 }
 
-/// Checks every call; collects how the regexes are to be written for the machine.
-pub(super) fn check(module: &Parsed, all: &[Parsed], rewrites: &mut Vec<Rewrite>, found: &mut Findings) {
-    walk_module(&module.tree, &mut Calls { module, all, rewrites, found });
+/// Checks every call; collects the regexes, and how they are to be written for the machine.
+pub(super) fn check(
+    module: &Parsed,
+    all: &[Parsed],
+    regexes: &mut regexes::Checked,
+    rewrites: &mut Vec<Rewrite>,
+    found: &mut Findings,
+) {
+    walk_module(&module.tree, &mut Calls { module, all, regexes, rewrites, found });
 }
 
 struct Calls<'a> {
     module: &'a Parsed,
     all: &'a [Parsed],
+    regexes: &'a mut regexes::Checked,
     rewrites: &'a mut Vec<Rewrite>,
     found: &'a mut Findings,
 }
@@ -245,7 +252,7 @@ impl Calls<'_> {
             },
             Argument::SmallNumber => small_number(param),
             Argument::Regex => {
-                let rewritten = regexes::check(literal(param)?)?;
+                let rewritten = self.regexes.check(literal(param)?)?;
                 self.rewrites.extend(rewritten.map(|regex| Rewrite::string(self.module.index, param, &regex)));
                 Ok(())
             }

@@ -5,17 +5,20 @@
 //!
 //! | check | refuses |
 //! |---|---|
-//! | [`size`] | more modules, bytes or nesting than the limits allow |
+//! | [`size`] | more modules, bytes, definitions, imports or conditions than the limits allow |
 //! | [`tokens`] | text whose parsing or compiling would not end or overflow the stack |
 //! | [`syntax`] | what is not Rego |
+//! | [`keywords`] | imports of keywords that there are not |
 //! | [`language`] | `with`, functions with defaults, dotted rule heads, object patterns, … |
 //! | [`sets`] | set literals with computed elements that could be iterated over |
 //! | [`variables`] | variables that are declared twice, too late, or for nothing |
 //! | [`negation`] | variables that only a `not` mentions, or that a call needs too early, which OPA calls unsafe |
 //! | [`conflicts`] | rules and objects that could get two values at once |
-//! | [`builtins`] | functions that are not in its table; arguments that must be literal or bounded |
+//! | [`builtins`] | functions that are not in its table; arguments that must be literal or bounded ([`formats`], [`globs`], [`regexes`]) |
 //! | [`entrypoint`] | an entry point that is missing or cannot decide |
 //! | [`data`] | a data document that hides a rule |
+//!
+//! Some of the text is written anew for the machine's compiler ([`rewrite`]): regexes, and variables of [`every`].
 //!
 //! The compiled program is checked once more ([`super::program`]).
 
@@ -27,6 +30,7 @@ mod every;
 mod findings;
 mod formats;
 mod globs;
+mod keywords;
 mod language;
 mod negation;
 mod regexes;
@@ -39,7 +43,6 @@ mod tree;
 mod variables;
 
 pub(super) use findings::Findings;
-pub(super) use regexes::compiled as compiled_regex;
 pub(super) use syntax::{Parsed, head_name, located, parse};
 #[cfg(feature = "policy-tools")]
 pub(super) use {
@@ -50,6 +53,7 @@ pub(super) use {
     tree::{Visitor, children, comprehension, walk_expr, walk_module, walk_rule},
 };
 
+use super::functions::Regexes;
 use super::limits::Limits;
 use super::program::Definitions;
 use super::source::{Module, PolicySource, RegoVersion};
@@ -63,6 +67,8 @@ pub(super) struct Compilable {
     pub(super) rules: Vec<String>,
     pub(super) definitions: Definitions,
     pub(super) data: Value,
+    pub(super) data_depth: usize,
+    pub(super) regexes: Regexes,
     pub(super) rego_version: RegoVersion,
 }
 
@@ -77,13 +83,16 @@ pub(super) fn parse_compilable(compilable: &Compilable, found: &mut Findings) ->
 pub(super) fn check(source: &PolicySource, limits: &Limits, found: &mut Findings) -> Option<Compilable> {
     found.note(size::check(source, limits))?;
     let parsed = parse(source, found)?;
+    size::check_parsed(&parsed, found)?;
     let mut rewrites = Vec::new();
+    let mut regexes = regexes::Checked::default();
     for module in &parsed {
+        keywords::check(module, found);
         language::check(module, found);
         sets::check(module, found);
         variables::check(module, found);
         negation::check(module, &parsed, found);
-        builtins::check(module, &parsed, &mut rewrites, found);
+        builtins::check(module, &parsed, &mut regexes, &mut rewrites, found);
         every::check(module, &mut rewrites);
     }
     conflicts::check(&parsed, found);
@@ -92,8 +101,10 @@ pub(super) fn check(source: &PolicySource, limits: &Limits, found: &mut Findings
     let modules = rewrite::apply(&source.modules, rewrites);
     let rules = entrypoint::all(&parsed).into_iter().collect();
     let definitions = definitions(&parsed);
+    let data_depth = limits.max_data_depth;
+    let regexes = regexes.into_regexes();
     let rego_version = source.rego_version;
-    found.is_empty().then_some(Compilable { modules, rules, definitions, data, rego_version })
+    found.is_empty().then_some(Compilable { modules, rules, definitions, data, data_depth, regexes, rego_version })
 }
 
 fn definitions(modules: &[Parsed]) -> Definitions {
