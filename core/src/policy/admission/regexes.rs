@@ -45,6 +45,10 @@ impl Checked {
         if self.tried > MAX_REGEXES {
             return Err(format!("found more than {MAX_REGEXES} regular expressions in the policy"));
         }
+        // What is refused was looked at, too.
+        if self.ranges > MAX_RANGES {
+            return Err(Self::too_many(regex));
+        }
         let invalid = |problem: String| format!("invalid regex `{regex}`: {}", last_line(&problem));
         let rewritten = rewrite(regex).map_err(|problem| match problem {
             Problem::Invalid(problem) => invalid(problem),
@@ -54,12 +58,12 @@ impl Checked {
         let tree = regex_syntax::parse(written).map_err(|error| invalid(error.to_string()))?;
         let Extent { places, ranges } = extent(&tree);
         let too_large = || format!("the regex `{regex}` is over {MAX_COMPILED} bytes when compiled");
+        self.ranges = self.ranges.saturating_add(ranges);
         if ranges > MAX_RANGES / 2 {
             return Err(too_large());
         }
-        self.ranges = self.ranges.saturating_add(ranges);
         if self.ranges > MAX_RANGES {
-            return Err(format!("the regexes, up to `{regex}`, have more than {MAX_RANGES} characters and ranges"));
+            return Err(Self::too_many(regex));
         }
         let compiled = RegexBuilder::new(written).size_limit(MAX_COMPILED).dfa_size_limit(MAX_CACHE).build();
         let regex_of = |compiled| Pattern { regex: compiled, places };
@@ -69,6 +73,10 @@ impl Checked {
         })?;
         self.known.insert(regex.to_owned(), (rewritten.clone(), pattern));
         Ok(rewritten)
+    }
+
+    fn too_many(regex: &str) -> String {
+        format!("the regexes, up to `{regex}`, have more than {MAX_RANGES} characters and ranges")
     }
 
     /// For the evaluation.

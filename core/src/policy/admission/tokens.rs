@@ -13,10 +13,13 @@ const MAX_NESTING: usize = 10;
 /// Operators and look-ups in one expression, with those around the brackets that it is in: the tree is as deep.
 const MAX_CHAIN: usize = 64;
 
-/// Refuses text beyond the bounds.
-pub(super) fn check(source: &Source) -> Result<(), AdmissionError> {
+/// How often the brackets of all modules are read, at most: about as many microseconds.
+const MAX_READS: usize = 200_000;
+
+/// Refuses text beyond the bounds. `reads` is how often brackets were read in the modules before.
+pub(super) fn check(source: &Source, reads: &mut usize) -> Result<(), AdmissionError> {
     let mut lexer = Lexer::new(source);
-    let mut chains = Chains { open: vec![Level::default()], line: 1, after_operand: false };
+    let mut chains = Chains { reads, nesting: 0, open: vec![Level::default()], line: 1, after_operand: false };
     loop {
         let token = lexer.next_token().map_err(|error| located(&error, Refusal::Syntax))?;
         if token.0 == TokenKind::Eof {
@@ -27,7 +30,10 @@ pub(super) fn check(source: &Source) -> Result<(), AdmissionError> {
 }
 
 /// What is read of the expressions that are open: one for each bracket.
-struct Chains {
+struct Chains<'a> {
+    reads: &'a mut usize,
+    /// Brackets that are open and are read again and again: those of calls and around expressions are not.
+    nesting: u32,
     open: Vec<Level>,
     line: u32,
     after_operand: bool,
@@ -42,6 +48,8 @@ struct Level {
     inside: usize,
     /// The most that there was in the expressions before it, in the same brackets.
     before: usize,
+    /// Whether its brackets are read again and again.
+    repeated: bool,
 }
 
 impl Level {
@@ -50,7 +58,7 @@ impl Level {
     }
 }
 
-impl Chains {
+impl Chains<'_> {
     fn read(&mut self, kind: &TokenKind, span: &Span) -> Result<(), Refusal> {
         let text = span.text();
         match kind {
@@ -73,7 +81,16 @@ impl Chains {
                 if symbol != "{" {
                     self.extend()?;
                 }
-                self.open.push(Level::default());
+                let repeated = matches!(symbol, "[" | "{");
+                if repeated {
+                    self.nesting = self.nesting.saturating_add(1);
+                    *self.reads = self.reads.saturating_add(1_usize.checked_shl(self.nesting).unwrap_or(usize::MAX));
+                    if *self.reads > MAX_READS {
+                        let what = "brackets in all modules, each counted twice for each that it is in";
+                        return Err(Refusal::TooMuch { what, found: *self.reads, limit: MAX_READS });
+                    }
+                }
+                self.open.push(Level { repeated, ..Level::default() });
                 let found = self.open.len().saturating_sub(1);
                 if found > MAX_NESTING {
                     let what = "brackets inside one another";
@@ -83,7 +100,9 @@ impl Chains {
             }
             "]" | ")" | "}" => {
                 if self.open.len() > 1 {
-                    let depth = self.open.pop().map_or(0, Level::depth);
+                    let closed = self.open.pop().unwrap_or_default();
+                    let depth = closed.depth();
+                    self.nesting = self.nesting.saturating_sub(u32::from(closed.repeated));
                     self.open.last_mut().into_iter().for_each(|level| level.inside = level.inside.max(depth));
                     self.check_depth()?;
                 }
@@ -105,7 +124,7 @@ impl Chains {
 
     fn restart(&mut self) {
         if let Some(level) = self.open.last_mut() {
-            *level = Level { before: level.depth(), ..Level::default() };
+            *level = Level { before: level.depth(), repeated: level.repeated, ..Level::default() };
         }
         self.after_operand = false;
     }

@@ -164,8 +164,15 @@ impl Here<'_> {
         let literal = |index: u16| self.program.literals.get(usize::from(index));
         match instruction {
             I::Load { literal_idx, .. } => literal(literal_idx).is_some_and(|value| elements(value) <= MAX_UNPAID),
-            I::LoadTrue { .. } | I::LoadFalse { .. } | I::LoadNull { .. } | I::LoadBool { .. } => true,
-            I::Eq { .. } | I::Ne { .. } | I::Not { .. } | I::Contains { .. } | I::HostAwait { .. } => true,
+            I::LoadTrue { .. }
+            | I::LoadFalse { .. }
+            | I::LoadNull { .. }
+            | I::LoadBool { .. }
+            | I::Eq { .. }
+            | I::Ne { .. }
+            | I::Not { .. }
+            | I::Contains { .. }
+            | I::HostAwait { .. } => true,
             I::Move { src, .. } => self.is_small_at(src, writer),
             I::IndexLiteral { container, literal_idx, .. } => {
                 self.is_input(container, writer) && literal(literal_idx).is_some_and(is_short_member)
