@@ -67,7 +67,7 @@ pub enum Stop {
     /// A glob that is not literal.
     #[error("a glob has `[`, `]`, `{{`, `}}`, `,` or `\\`, or more than 256 bytes, which is not supported")]
     Glob,
-    /// The budget of an evaluation is not only for instructions (see [`meter`]).
+    /// What functions read and make counts against the budget of an evaluation, too.
     #[error("its functions and comparisons have more to read or make than its instructions allow")]
     Work,
 }
