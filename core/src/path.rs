@@ -10,7 +10,8 @@
 #[error("ambiguous path: {0}")]
 pub struct AmbiguousPath(pub &'static str);
 
-/// Longest path, bytes. A call of a builtin counts as one instruction however long its argument is, too.
+/// Longest path, bytes. It is not what bounds a policy: what a builtin reads, of the query and headers as well, is paid for
+/// from the evaluation's budget (`policy::functions::meter`).
 const MAX_LENGTH: usize = 8 << 10;
 
 /// A path that everybody reads alike.

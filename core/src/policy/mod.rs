@@ -34,16 +34,18 @@ pub use uses::{Member, Uses};
 use crate::time::Timestamp;
 use admission::Findings;
 use decision::DecisionRules;
+use functions::Regexes;
 use input::InputKeys;
-use program::{Clock, Program};
+use program::Program;
 use regorus::rvm::RegoVM;
+use std::sync::Arc;
 
 /// An admitted policy, ready to decide. It belongs to one thread: its machine is reused from request to request.
 #[derive(Debug)]
 pub struct Policy {
     digest: String,
     uses: Uses,
-    clock: Clock,
+    regexes: Arc<Regexes>,
     input: InputKeys,
     rules: DecisionRules,
     max_instructions: usize,
@@ -72,7 +74,7 @@ impl Policy {
 
     fn load(source: &PolicySource, limits: &Limits, found: &mut Findings) -> Option<Self> {
         let compilable = admission::check(source, limits, found)?;
-        let Program { bytecode, uses, clock } = program::compile(&compilable, &source.entrypoint, found)?;
+        let Program { bytecode, uses } = program::compile(&compilable, &source.entrypoint, found)?;
         let mut machine = RegoVM::new();
         machine.set_max_instructions(limits.max_instructions);
         machine.load_program(bytecode);
@@ -81,7 +83,7 @@ impl Policy {
             digest: source.digest(),
             input: InputKeys::new(&uses),
             uses,
-            clock,
+            regexes: Arc::new(compilable.regexes),
             rules: DecisionRules::new(&limits.token_header),
             max_instructions: limits.max_instructions,
             machine,
@@ -106,7 +108,7 @@ impl Policy {
     /// The policy gave no decision. The caller must refuse the request.
     pub fn evaluate(&mut self, input: &Input<'_>, now: Timestamp) -> Result<Decision, PolicyEngineError> {
         self.machine.set_input(self.input.build(input, now)?);
-        self.clock.set(&mut self.machine, now, self.max_instructions);
+        functions::begin(self.max_instructions, now, &self.regexes);
         let result = self.machine.execute_entry_point_by_index(0)?;
         self.rules.read(&result)
     }

@@ -175,14 +175,21 @@ pub(super) fn is_builtin(function: &Expr) -> bool {
     path.is_some_and(|path| BUILTINS.iter().any(|(name, _)| *name == path))
 }
 
-/// Checks every call; collects how the regexes are to be written for the machine.
-pub(super) fn check(module: &Parsed, all: &[Parsed], rewrites: &mut Vec<Rewrite>, found: &mut Findings) {
-    walk_module(&module.tree, &mut Calls { module, all, rewrites, found });
+/// Checks every call; collects the regexes, and how they are to be written for the machine.
+pub(super) fn check(
+    module: &Parsed,
+    all: &[Parsed],
+    regexes: &mut regexes::Checked,
+    rewrites: &mut Vec<Rewrite>,
+    found: &mut Findings,
+) {
+    walk_module(&module.tree, &mut Calls { module, all, regexes, rewrites, found });
 }
 
 struct Calls<'a> {
     module: &'a Parsed,
     all: &'a [Parsed],
+    regexes: &'a mut regexes::Checked,
     rewrites: &'a mut Vec<Rewrite>,
     found: &'a mut Findings,
 }
@@ -247,13 +254,17 @@ impl Calls<'_> {
             },
             Argument::SmallNumber => small_number(param),
             Argument::Regex => {
-                let rewritten = regexes::check(literal(param)?)?;
+                let rewritten = self.regexes.check(literal(param)?)?;
                 self.rewrites.extend(rewritten.map(|regex| Rewrite::string(self.module.index, param, &regex)));
                 Ok(())
             }
             Argument::Template => {
-                let regex = params.get(1).and_then(|regex| string_of(regex)).unwrap_or_default();
-                templates::check(literal(param)?, regex)
+                let template = literal(param)?;
+                let regex = params.get(1).and_then(|regex| string_of(regex));
+                // One that is refused is told of.
+                regex
+                    .and_then(|regex| self.regexes.get(regex))
+                    .map_or(Ok(()), |regex| templates::check(template, regex))
             }
             Argument::Format => formats::check(literal(param)?, params.get(1).copied()),
             Argument::Glob => string_of(param).map_or(Ok(()), globs::check_pattern),

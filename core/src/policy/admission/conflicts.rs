@@ -9,7 +9,7 @@ use super::language::constant;
 use super::syntax::{Parsed, head_name};
 use super::tree::{Visitor, children, variables, walk_module};
 use regorus::Value;
-use regorus::unstable::{Expr, Literal, Query, Ref, Rule, RuleBody, RuleHead, Span};
+use regorus::unstable::{Expr, Literal, Query, Rule, RuleBody, RuleHead, Span};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Refuses them.
@@ -78,14 +78,24 @@ fn check_kinds(definitions: &[&Rule]) -> Result<(), AdmissionError> {
     Err(Refusal::Unsupported { construct, advice: "rename one of them" }.at(other.span()))
 }
 
+/// Definitions of one rule, at most: each is compared with each.
+const MAX_DEFINITIONS: usize = 2000;
+
 fn check_rule(name: &str, definitions: &[&Rule]) -> Result<(), AdmissionError> {
     let conflict = |span: &Span, advice| Err(Refusal::Conflict { rule: name.to_owned(), advice }.at(span));
     let mut defaults = definitions.iter().filter(|rule| matches!(rule, Rule::Default { .. })).skip(1);
     if let Some(second) = defaults.next() {
         return conflict(second.span(), "give it one default");
     }
+    if definitions.len() > MAX_DEFINITIONS {
+        let what = "definitions of one rule";
+        let refusal = Refusal::TooMuch { what, found: definitions.len(), limit: MAX_DEFINITIONS };
+        return definitions.first().map_or(Ok(()), |first| Err(refusal.at(first.span())));
+    }
     let values: Vec<Definition<'_>> = definitions.iter().filter_map(|rule| Definition::of(rule)).flatten().collect();
-    for (index, second) in values.iter().enumerate() {
+    let first = values.first().and_then(Definition::literal);
+    let same = first.is_some() && values.iter().all(|definition| definition.literal() == first);
+    for (index, second) in values.iter().enumerate().filter(|_| !same) {
         let clashes = values.iter().take(index).any(|first| !first.agrees_with(second));
         if clashes {
             return conflict(second.span, "join the definitions with `else`, or give them the same literal value");
@@ -97,7 +107,8 @@ fn check_rule(name: &str, definitions: &[&Rule]) -> Result<(), AdmissionError> {
 /// One body of a rule with the values it can give; `else` bodies belong to the one before.
 struct Definition<'a> {
     span: &'a Span,
-    args: &'a [Ref<Expr>],
+    /// The arguments that are literals.
+    args: Vec<Option<Value>>,
     values: Vec<Option<Value>>,
 }
 
@@ -111,11 +122,12 @@ impl<'a> Definition<'a> {
             RuleHead::Compr { .. } | RuleHead::Set { .. } => return None,
         };
         let head_value = || assign.as_ref().map_or(Some(Value::from(true)), |assign| constant(&assign.value));
-        let mut definitions = vec![Self { span, args, values: vec![head_value()] }];
+        let args: Vec<Option<Value>> = args.iter().map(|arg| constant(arg)).collect();
+        let mut definitions = vec![Self { span, args: args.clone(), values: vec![head_value()] }];
         for body in bodies.iter().skip(1) {
             match definitions.last_mut() {
                 Some(last) if body.is_else => last.values.push(else_value(body)),
-                _ => definitions.push(Self { span: &body.span, args, values: vec![head_value()] }),
+                _ => definitions.push(Self { span: &body.span, args: args.clone(), values: vec![head_value()] }),
             }
         }
         Some(definitions)
@@ -123,10 +135,15 @@ impl<'a> Definition<'a> {
 
     /// Whether the two never give different values for the same arguments.
     fn agrees_with(&self, other: &Self) -> bool {
-        let mut values = self.values.iter().chain(&other.values);
-        let first = values.next().cloned().flatten();
-        let same = first.is_some() && values.all(|value| *value == first);
-        same || self.args.iter().zip(other.args).any(|(mine, theirs)| differ(mine, theirs))
+        let mine = self.literal();
+        let same = mine.is_some() && mine == other.literal();
+        same || self.args.iter().zip(&other.args).any(|(mine, theirs)| differ(mine.as_ref(), theirs.as_ref()))
+    }
+
+    /// The one literal that all values are, if they are.
+    fn literal(&self) -> Option<&Value> {
+        let (first, others) = self.values.split_first()?;
+        first.as_ref().filter(|_| others.iter().all(|other| other == first))
     }
 }
 
@@ -135,11 +152,8 @@ fn else_value(body: &RuleBody) -> Option<Value> {
 }
 
 /// Whether no argument matches both patterns.
-fn differ(mine: &Expr, theirs: &Expr) -> bool {
-    match (constant(mine), constant(theirs)) {
-        (Some(mine), Some(theirs)) => mine != theirs,
-        _ => false,
-    }
+fn differ(mine: Option<&Value>, theirs: Option<&Value>) -> bool {
+    mine.zip(theirs).is_some_and(|(mine, theirs)| mine != theirs)
 }
 
 const KEYS: &str = "build objects with a literal value, or over `some k, v in …` with `k` as the key";

@@ -47,7 +47,8 @@ fn has_doubles(data: &Json) -> bool {
     }
 }
 
-/// Integral doubles are whole numbers: Istio's configuration is a protobuf Struct, which has doubles only.
+/// Integral doubles are whole numbers: Istio's configuration is a protobuf Struct, which has doubles only. From 2⁵³ on a
+/// double may have been another number, and OPA prints `-0` as it was written.
 fn integral(data: &Json) -> Json {
     match data {
         Json::Array(items) => items.iter().map(integral).collect(),
@@ -61,7 +62,9 @@ fn integral(data: &Json) -> Json {
 }
 
 fn is_integral(double: f64) -> bool {
-    double.fract() == 0.0 && double.abs() <= 9_007_199_254_740_992.0
+    let is_exact = double.abs() < 9_007_199_254_740_992.0;
+    let is_minus_zero = double == 0.0 && double.is_sign_negative();
+    double.fract() == 0.0 && is_exact && !is_minus_zero
 }
 
 /// How many parts of the path lead to data where only a rule or package may be.

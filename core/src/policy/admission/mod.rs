@@ -5,7 +5,7 @@
 //!
 //! | check | refuses |
 //! |---|---|
-//! | [`size`] | more modules, bytes or nesting than the limits allow |
+//! | [`size`] | more modules, bytes, definitions, imports or conditions than the limits allow |
 //! | [`tokens`] | text whose parsing or compiling would not end or overflow the stack |
 //! | [`syntax`] | what is not Rego |
 //! | [`names`] | imports, rules and packages that the machine would take for one another; functions that are not called. It writes out the paths of imported packages |
@@ -13,11 +13,14 @@
 //! | [`sets`] | set literals with computed elements that could be iterated over |
 //! | [`variables`] | variables that are declared twice, too late, or for nothing |
 //! | [`negation`] | variables that only a `not` mentions, or that a call needs too early, which OPA calls unsafe |
-//! | [`builtins`] | functions that are not in its table; arguments that must be literal or bounded |
+//! | [`builtins`] | functions that are not in its table; arguments that must be literal or bounded ([`formats`], [`globs`], [`regexes`], [`templates`]) |
 //! | [`every`] | nothing; it has variables of `every` assigned that regorus would take for unbound |
 //! | [`conflicts`] | rules and objects that could get two values at once, or are two things |
+//! | [`packages`] | packages without rules |
 //! | [`entrypoint`] | an entry point that is missing or cannot decide |
 //! | [`data`] | a data document that hides a rule |
+//!
+//! Some of the text is written anew for the machine's compiler ([`rewrite`]): regexes, and variables of [`every`].
 //!
 //! The compiled program is checked once more ([`super::program`]).
 
@@ -45,7 +48,6 @@ mod tree;
 mod variables;
 
 pub(super) use findings::Findings;
-pub(super) use regexes::compiled as compiled_regex;
 pub(super) use syntax::{Parsed, head_name, located, parse};
 #[cfg(feature = "policy-tools")]
 pub(super) use {
@@ -56,6 +58,7 @@ pub(super) use {
     tree::{Visitor, children, comprehension, walk_expr, walk_module, walk_rule},
 };
 
+use super::functions::Regexes;
 use super::limits::Limits;
 use super::program::Definitions;
 use super::source::{Module, PolicySource, RegoVersion};
@@ -69,6 +72,8 @@ pub(super) struct Compilable {
     pub(super) rules: Vec<String>,
     pub(super) definitions: Definitions,
     pub(super) data: Value,
+    pub(super) data_depth: usize,
+    pub(super) regexes: Regexes,
     pub(super) rego_version: RegoVersion,
 }
 
@@ -83,14 +88,16 @@ pub(super) fn parse_compilable(compilable: &Compilable, found: &mut Findings) ->
 pub(super) fn check(source: &PolicySource, limits: &Limits, found: &mut Findings) -> Option<Compilable> {
     found.note(size::check(source, limits))?;
     let parsed = parse(source, found)?;
+    size::check_parsed(&parsed, found)?;
     let mut rewrites = Vec::new();
     names::check(&parsed, &mut rewrites, found);
+    let mut regexes = regexes::Checked::default();
     for module in &parsed {
         language::check(module, found);
         sets::check(module, found);
         variables::check(module, found);
         negation::check(module, &parsed, found);
-        builtins::check(module, &parsed, &mut rewrites, found);
+        builtins::check(module, &parsed, &mut regexes, &mut rewrites, found);
     }
     every::check(&parsed, &source.modules, &mut rewrites);
     conflicts::check(&parsed, found);
@@ -100,8 +107,10 @@ pub(super) fn check(source: &PolicySource, limits: &Limits, found: &mut Findings
     let modules = found.note(rewrite::apply(source, &parsed, rewrites))?;
     let rules = entrypoint::all(&parsed).into_iter().collect();
     let definitions = definitions(&parsed);
+    let data_depth = limits.max_data_depth;
+    let regexes = regexes.into_regexes();
     let rego_version = source.rego_version;
-    found.is_empty().then_some(Compilable { modules, rules, definitions, data, rego_version })
+    found.is_empty().then_some(Compilable { modules, rules, definitions, data, data_depth, regexes, rego_version })
 }
 
 fn definitions(modules: &[Parsed]) -> Definitions {

@@ -4,42 +4,152 @@
 //! for the machine, and Unicode classes without the characters that Go does not know yet. Syntax that only `regex` has is
 //! refused.
 
+use super::super::functions::{Pattern, Regexes};
+use regex::RegexBuilder;
 use regex_syntax::ast::{
     self, AssertionKind, Ast, ClassPerl, ClassPerlKind, ClassSetBinaryOp, ClassSetItem, ClassUnicode, ClassUnicodeKind,
-    Flag, FlagsItemKind, HexLiteralKind, LiteralKind, RepetitionKind, RepetitionRange, Span, Visitor, parse::Parser,
+    Flag, FlagsItemKind, GroupKind, HexLiteralKind, LiteralKind, RepetitionKind, RepetitionRange, Span, Visitor,
+    parse::Parser,
 };
+use regex_syntax::hir::{self, Hir, HirKind};
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 /// Bytes of a compiled regex: regorus' own limit.
 const MAX_COMPILED: usize = 100 * 1024;
 
-/// Checks a regex, and gives the one for the machine if it must be another.
-pub(super) fn check(regex: &str) -> Result<Option<String>, String> {
-    let invalid = |error: &dyn std::fmt::Display| {
-        let problem = error.to_string();
-        let last = problem.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
-        format!("invalid regex `{regex}`: {last}")
-    };
-    let tree = Parser::new().parse(regex).map_err(|error| invalid(&error))?;
-    let edits = ast::visit(
-        &tree,
-        Ascii { regex, edits: Vec::new(), ignores_case: false, folded_class: false, repeats: vec![1] },
-    )
-    .map_err(|problem| format!("the regex `{regex}` {problem}"))?;
-    let rewritten = apply(regex, edits);
-    let compiled = regex::RegexBuilder::new(rewritten.as_deref().unwrap_or(regex)).size_limit(MAX_COMPILED).build();
-    match compiled {
-        Ok(_) => Ok(rewritten),
-        Err(regex::Error::CompiledTooBig(limit)) => {
-            Err(format!("the regex `{regex}` is over {limit} bytes when compiled"))
+/// Bytes that a regex may take while it is matched.
+const MAX_CACHE: usize = 256 * 1024;
+
+/// Regexes of a policy, at most, and ranges of characters in all of them, with their repetitions written out: compiling
+/// a range takes about a microsecond.
+const MAX_REGEXES: usize = 256;
+const MAX_RANGES: usize = 64 * 1024;
+
+/// The regexes of a policy: each literal is compiled once.
+#[derive(Default)]
+pub(super) struct Checked {
+    /// As they are written, and what they are for the machine.
+    known: BTreeMap<String, (Option<String>, Pattern)>,
+    tried: usize,
+    ranges: usize,
+}
+
+impl Checked {
+    /// Checks a regex, and gives the one for the machine if it must be another.
+    pub(super) fn check(&mut self, regex: &str) -> Result<Option<String>, String> {
+        if let Some((rewritten, _)) = self.known.get(regex) {
+            return Ok(rewritten.clone());
         }
-        Err(error) => Err(invalid(&error)),
+        self.tried = self.tried.saturating_add(1);
+        if self.tried > MAX_REGEXES {
+            return Err(format!("found more than {MAX_REGEXES} regular expressions in the policy"));
+        }
+        // What is refused was looked at, too.
+        if self.ranges > MAX_RANGES {
+            return Err(Self::too_many(regex));
+        }
+        let invalid = |problem: String| format!("invalid regex `{regex}`: {}", last_line(&problem));
+        let rewritten = rewrite(regex).map_err(|problem| match problem {
+            Problem::Invalid(problem) => invalid(problem),
+            Problem::Other(problem) => format!("the regex `{regex}` {problem}"),
+        })?;
+        let written = rewritten.as_deref().unwrap_or(regex);
+        let tree = regex_syntax::parse(written).map_err(|error| invalid(error.to_string()))?;
+        let Extent { places, ranges } = extent(&tree);
+        let too_large = || format!("the regex `{regex}` is over {MAX_COMPILED} bytes when compiled");
+        self.ranges = self.ranges.saturating_add(ranges);
+        if ranges > MAX_RANGES / 2 {
+            return Err(too_large());
+        }
+        if self.ranges > MAX_RANGES {
+            return Err(Self::too_many(regex));
+        }
+        let compiled = RegexBuilder::new(written).size_limit(MAX_COMPILED).dfa_size_limit(MAX_CACHE).build();
+        let regex_of = |compiled| Pattern { regex: compiled, places };
+        let pattern = compiled.map(regex_of).map_err(|error| match error {
+            regex::Error::CompiledTooBig(_) => too_large(),
+            error => invalid(error.to_string()),
+        })?;
+        self.known.insert(regex.to_owned(), (rewritten.clone(), pattern));
+        Ok(rewritten)
+    }
+
+    /// One that was checked.
+    pub(super) fn get(&self, regex: &str) -> Option<&regex::Regex> {
+        self.known.get(regex).map(|(_, pattern)| &pattern.regex)
+    }
+
+    fn too_many(regex: &str) -> String {
+        format!("the regexes, up to `{regex}`, have more than {MAX_RANGES} characters and ranges")
+    }
+
+    /// For the evaluation.
+    pub(super) fn into_regexes(self) -> Regexes {
+        let known = self.known.into_iter();
+        known.map(|(regex, (rewritten, pattern))| (rewritten.unwrap_or(regex), pattern)).collect()
     }
 }
 
-/// A regex that is evaluated, within the machine's size.
-pub(in crate::policy) fn compiled(regex: &str) -> Option<regex::Regex> {
-    regex::RegexBuilder::new(regex).size_limit(MAX_COMPILED).build().ok()
+/// What is wrong with a regex.
+enum Problem {
+    /// It is none.
+    Invalid(String),
+    /// OPA means something else by it.
+    Other(&'static str),
+}
+
+/// The regex for the machine, if it must be another.
+fn rewrite(regex: &str) -> Result<Option<String>, Problem> {
+    let tree = Parser::new().parse(regex).map_err(|error| Problem::Invalid(error.to_string()))?;
+    let ascii = Ascii { regex, edits: Vec::new(), ignores_case: false, folded_class: false, repeats: vec![1] };
+    ast::visit(&tree, ascii).map(|edits| apply(regex, edits)).map_err(Problem::Other)
+}
+
+fn last_line(problem: &str) -> &str {
+    problem.lines().last().unwrap_or_default().trim_start_matches("error: ")
+}
+
+/// How far a regex stretches when its repetitions are written out.
+#[derive(Clone, Copy, Default)]
+struct Extent {
+    /// Characters and classes: where in it a match can be.
+    places: usize,
+    /// The ranges of the classes: what there is to compile.
+    ranges: usize,
+}
+
+impl Extent {
+    const fn and(self, other: Self) -> Self {
+        Self { places: self.places.saturating_add(other.places), ranges: self.ranges.saturating_add(other.ranges) }
+    }
+
+    const fn times(self, times: usize) -> Self {
+        Self { places: self.places.saturating_mul(times), ranges: self.ranges.saturating_mul(times) }
+    }
+}
+
+/// The tree is no deeper than `regex_syntax` allows.
+fn extent(tree: &Hir) -> Extent {
+    let own = Extent { places: 1, ranges: 1 };
+    match tree.kind() {
+        HirKind::Empty | HirKind::Look(_) => own,
+        HirKind::Literal(literal) => own.times(literal.0.len()),
+        HirKind::Class(class) => {
+            let ranges = match class {
+                hir::Class::Unicode(class) => class.ranges().len(),
+                hir::Class::Bytes(class) => class.ranges().len(),
+            };
+            // What is not ASCII takes several bytes.
+            Extent { places: if class.is_utf8() && class.maximum_len() == Some(1) { 1 } else { 4 }, ranges }
+        }
+        HirKind::Repetition(repetition) => {
+            let times = repetition.max.unwrap_or_else(|| repetition.min.max(1));
+            extent(&repetition.sub).times(usize::try_from(times).unwrap_or(usize::MAX)).and(own)
+        }
+        HirKind::Capture(capture) => extent(&capture.sub).and(own),
+        HirKind::Concat(parts) | HirKind::Alternation(parts) => parts.iter().map(extent).fold(own, Extent::and),
+    }
 }
 
 fn apply(regex: &str, mut edits: Vec<(Span, Cow<'static, str>)>) -> Option<String> {
@@ -138,7 +248,12 @@ impl Visitor for Ascii<'_> {
     fn visit_pre(&mut self, tree: &Ast) -> Result<(), Self::Err> {
         match tree {
             Ast::Flags(set) => self.flags(&set.flags),
-            Ast::Group(group) => group.flags().map_or(Ok(()), |flags| self.flags(flags)),
+            Ast::Group(group) => {
+                if let GroupKind::CaptureName { name, .. } = &group.kind {
+                    check_name(&name.name)?;
+                }
+                group.flags().map_or(Ok(()), |flags| self.flags(flags))
+            }
             Ast::Repetition(repetition) => self.repetition(repetition),
             Ast::ClassPerl(class) => {
                 self.folded_class |= class.negated;
@@ -222,6 +337,11 @@ impl Ascii<'_> {
         if matches!(repetition.ast.as_ref(), Ast::Repetition(_)) {
             return Err("repeats a repetition, which OPA refuses: put the inner one into a group");
         }
+        if matches!(repetition.op.kind, RepetitionKind::Range(_)) && !self.is_plain_range(repetition) {
+            return Err(
+                "has a repetition that OPA reads as text: write `{n}`, `{n,}` or `{n,m}`, without spaces or zeros before the numbers",
+            );
+        }
         let times = match repetition.op.kind {
             RepetitionKind::Range(
                 RepetitionRange::Exactly(times) | RepetitionRange::AtLeast(times) | RepetitionRange::Bounded(_, times),
@@ -236,6 +356,19 @@ impl Ascii<'_> {
         Ok(())
     }
 
+    /// Whether the numbers are written as Go reads them.
+    fn is_plain_range(&self, repetition: &ast::Repetition) -> bool {
+        let span = repetition.op.span;
+        let written = self.regex.get(span.start.offset..span.end.offset).unwrap_or_default();
+        // `?` behind it makes it lazy.
+        let numbers = written.trim_end_matches('?').strip_prefix('{').and_then(|rest| rest.strip_suffix('}'));
+        let (least, most) = numbers.map_or(("", None), |numbers| match numbers.split_once(',') {
+            Some((least, most)) => (least, Some(most).filter(|most| !most.is_empty())),
+            None => (numbers, None),
+        });
+        is_plain_number(least) && most.is_none_or(is_plain_number)
+    }
+
     fn flags(&mut self, flags: &ast::Flags) -> Result<(), &'static str> {
         for item in &flags.items {
             match item.kind {
@@ -247,6 +380,17 @@ impl Ascii<'_> {
         }
         Ok(())
     }
+}
+
+fn is_plain_number(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) && (text == "0" || !text.starts_with('0'))
+}
+
+fn check_name(name: &str) -> Result<(), &'static str> {
+    if name.bytes().all(|byte| byte == b'_' || byte.is_ascii_alphanumeric()) {
+        return Ok(());
+    }
+    Err("has a group whose name has other characters than ASCII letters, digits and `_`, which OPA refuses")
 }
 
 fn check_literal(kind: &LiteralKind) -> Result<(), &'static str> {

@@ -42,7 +42,8 @@ pub(super) fn parse_lines(
     found: &mut Findings,
 ) -> Option<Vec<Parsed>> {
     let modules = modules.iter().enumerate();
-    let parsed = modules.map(|(index, module)| parse_module(index, module, version, columns));
+    let mut reads = 0;
+    let parsed = modules.map(|(index, module)| parse_module(index, module, version, columns, &mut reads));
     let parsed: Vec<_> = parsed.map(|result| found.note(result)).collect();
     parsed.into_iter().collect()
 }
@@ -67,9 +68,10 @@ fn parse_module(
     module: &Module,
     version: RegoVersion,
     columns: NonZeroU32,
+    reads: &mut usize,
 ) -> Result<Parsed, AdmissionError> {
     let source = Source::from_contents(module.name.clone(), module.rego.clone()).map_err(syntax)?;
-    tokens::check(&source)?;
+    tokens::check(&source, reads)?;
     parse_source(index, &source, version, columns)
 }
 

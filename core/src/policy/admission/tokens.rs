@@ -11,13 +11,16 @@ use std::fmt::Display;
 
 /// Brackets inside one another.
 const MAX_NESTING: usize = 10;
-/// Operators and look-ups in one expression.
+/// Operators and look-ups in one expression, with those around the brackets that it is in: the tree is as deep.
 const MAX_CHAIN: usize = 64;
 
-/// Refuses text beyond the bounds.
-pub(super) fn check(source: &Source) -> Result<(), AdmissionError> {
+/// How often the brackets of all modules are read, at most: about as many microseconds.
+const MAX_READS: usize = 200_000;
+
+/// Refuses text beyond the bounds. `reads` is how often brackets were read in the modules before.
+pub(super) fn check(source: &Source, reads: &mut usize) -> Result<(), AdmissionError> {
     let mut lexer = Lexer::new(source);
-    let mut chains = Chains { open: vec![0], line: 1, after_operand: false };
+    let mut chains = Chains { reads, nesting: 0, open: vec![Level::default()], line: 1, after_operand: false };
     loop {
         let token = lexer.next_token().map_err(|error| unreadable(&error))?;
         if token.0 == TokenKind::Eof {
@@ -38,14 +41,36 @@ fn unreadable(error: &impl Display) -> AdmissionError {
     error
 }
 
-/// The length of the current expression's chain, for each bracket that is open.
-struct Chains {
-    open: Vec<usize>,
+/// What is read of the expressions that are open: one for each bracket.
+struct Chains<'a> {
+    reads: &'a mut usize,
+    /// Brackets that are open and are read again and again: those of calls and around expressions are not.
+    nesting: u32,
+    open: Vec<Level>,
     line: u32,
     after_operand: bool,
 }
 
-impl Chains {
+/// An expression between brackets.
+#[derive(Clone, Copy, Default)]
+struct Level {
+    /// Its operators and look-ups: each may have all that is before it below it in the tree.
+    chain: usize,
+    /// The most that there is in a bracket of it.
+    inside: usize,
+    /// The most that there was in the expressions before it, in the same brackets.
+    before: usize,
+    /// Whether its brackets are read again and again.
+    repeated: bool,
+}
+
+impl Level {
+    fn depth(self) -> usize {
+        self.before.max(self.chain.saturating_add(self.inside))
+    }
+}
+
+impl Chains<'_> {
     fn read(&mut self, kind: &TokenKind, span: &Span) -> Result<(), Refusal> {
         let text = span.text();
         match kind {
@@ -68,7 +93,16 @@ impl Chains {
                 if symbol != "{" {
                     self.extend()?;
                 }
-                self.open.push(0);
+                let repeated = matches!(symbol, "[" | "{");
+                if repeated {
+                    self.nesting = self.nesting.saturating_add(1);
+                    *self.reads = self.reads.saturating_add(1_usize.checked_shl(self.nesting).unwrap_or(usize::MAX));
+                    if *self.reads > MAX_READS {
+                        let what = "brackets in all modules, each counted twice for each that it is in";
+                        return Err(Refusal::TooMuch { what, found: *self.reads, limit: MAX_READS });
+                    }
+                }
+                self.open.push(Level { repeated, ..Level::default() });
                 let found = self.open.len().saturating_sub(1);
                 if found > MAX_NESTING {
                     let what = "brackets inside one another";
@@ -78,7 +112,11 @@ impl Chains {
             }
             "]" | ")" | "}" => {
                 if self.open.len() > 1 {
-                    self.open.pop();
+                    let closed = self.open.pop().unwrap_or_default();
+                    let depth = closed.depth();
+                    self.nesting = self.nesting.saturating_sub(u32::from(closed.repeated));
+                    self.open.last_mut().into_iter().for_each(|level| level.inside = level.inside.max(depth));
+                    self.check_depth()?;
                 }
                 self.after_operand = true;
             }
@@ -97,26 +135,31 @@ impl Chains {
     }
 
     fn restart(&mut self) {
-        if let Some(chain) = self.open.last_mut() {
-            *chain = 0;
+        if let Some(level) = self.open.last_mut() {
+            *level = Level { before: level.depth(), repeated: level.repeated, ..Level::default() };
         }
         self.after_operand = false;
     }
 
     fn extend(&mut self) -> Result<(), Refusal> {
         self.after_operand = false;
-        let Some(chain) = self.open.last_mut() else { return Ok(()) };
-        *chain = chain.saturating_add(1);
-        if *chain > MAX_CHAIN {
+        self.open.last_mut().into_iter().for_each(|level| level.chain = level.chain.saturating_add(1));
+        self.check_depth()
+    }
+
+    fn check_depth(&self) -> Result<(), Refusal> {
+        let around = self.open.iter().map(|level| level.chain).fold(0, usize::saturating_add);
+        let found = around.saturating_add(self.open.last().map_or(0, |level| level.inside));
+        if found > MAX_CHAIN {
             let what = "operators and look-ups in one expression";
-            return Err(Refusal::TooMuch { what, found: *chain, limit: MAX_CHAIN });
+            return Err(Refusal::TooMuch { what, found, limit: MAX_CHAIN });
         }
         Ok(())
     }
 }
 
-/// Whole, and no larger than those of the input.
+/// Whole, and no larger than those of the input. OPA prints `-0` as it was written.
 fn check_number(text: &str) -> Result<(), Refusal> {
-    let whole = text.parse::<u64>().is_ok() || text.parse::<i64>().is_ok();
+    let whole = text.parse::<u64>().is_ok() || text.parse::<i64>().is_ok_and(|number| number != 0);
     if whole { Ok(()) } else { Err(Refusal::Number(text.chars().take(40).collect())) }
 }

@@ -9,7 +9,7 @@ use super::findings::Findings;
 use super::syntax::{Parsed, head_name};
 use super::tree::{Visitor, children, comprehension, variables, walk_rule};
 use regorus::unstable::{AssignOp, Expr, Literal, LiteralStmt, Query, Rule, RuleHead, Span};
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 type Names<'a> = HashSet<&'a str>;
 
@@ -83,6 +83,7 @@ fn check_body<'a>(query: &'a Query, outer: &Names<'a>, terms: &[&'a Expr]) -> Re
     terms.iter().try_for_each(|term| check_nested(term))?;
     let mut declared = outer.clone();
     let mut mentioned = Names::new();
+    let last_use = last_uses(query, terms);
     for (index, statement) in query.stmts.iter().enumerate() {
         check_inside(statement)?;
         mentioned.extend(used_in(statement));
@@ -96,12 +97,19 @@ fn check_body<'a>(query: &'a Query, outer: &Names<'a>, terms: &[&'a Expr]) -> Re
             }
         }
         if let Literal::SomeVars { vars, .. } = &statement.literal {
-            let later = query.stmts.iter().skip(index).flat_map(used_in);
-            let used: Names<'_> = later.chain(terms.iter().flat_map(|term| free(term))).collect();
-            check_used(vars.iter(), &used)?;
+            let is_used = |name: &str| last_use.get(name).is_some_and(|last| *last >= index);
+            check_used(vars.iter(), is_used)?;
         }
     }
     Ok(())
+}
+
+/// The last statement that uses a name; for those that the terms use, none is later.
+fn last_uses<'a>(query: &'a Query, terms: &[&'a Expr]) -> HashMap<&'a str, usize> {
+    let statements = query.stmts.iter().enumerate();
+    let in_statements =
+        statements.flat_map(|(index, statement)| used_in(statement).into_iter().map(move |name| (name, index)));
+    in_statements.chain(terms.iter().flat_map(|term| free(term)).map(|name| (name, usize::MAX))).collect()
 }
 
 fn check_name(name: &Span) -> Result<(), AdmissionError> {
@@ -115,8 +123,11 @@ fn refusal(construct: &'static str, advice: &'static str, name: &Span) -> Admiss
     Refusal::Unsupported { construct, advice }.at(name)
 }
 
-fn check_used<'a>(declared: impl Iterator<Item = &'a Span>, used: &Names<'_>) -> Result<(), AdmissionError> {
-    let mut unused = declared.filter(|name| !used.contains(name.text()));
+fn check_used<'a>(
+    declared: impl Iterator<Item = &'a Span>,
+    is_used: impl Fn(&str) -> bool,
+) -> Result<(), AdmissionError> {
+    let mut unused = declared.filter(|name| !is_used(name.text()));
     match unused.next() {
         Some(name) => Err(refusal("declaring a variable that is not used is", "remove it", name)),
         None => Ok(()),
@@ -134,7 +145,7 @@ fn check_inside(statement: &LiteralStmt) -> Result<(), AdmissionError> {
             let own: Names<'_> = key.iter().chain([value]).map(Span::text).filter(|name| *name != "_").collect();
             check_body(query, &own, &[])?;
             let used: Names<'_> = query.stmts.iter().flat_map(used_in).collect();
-            check_used(key.iter().chain([value]).filter(|name| name.text() != "_"), &used)
+            check_used(key.iter().chain([value]).filter(|name| name.text() != "_"), |name| used.contains(name))
         }
     }
 }

@@ -7,8 +7,8 @@ use std::net::{IpAddr, Ipv6Addr};
 
 pub(super) fn find(name: &str) -> Option<BuiltinFcn> {
     Some(match name {
-        "net.cidr_contains" => builtin!(cidr_contains, 2),
-        "net.cidr_is_valid" => builtin!(cidr_is_valid, 1),
+        "net.cidr_contains" => builtin!([Text, Text], existing cidr_contains),
+        "net.cidr_is_valid" => builtin!([Free], existing cidr_is_valid),
         _ => return None,
     })
 }

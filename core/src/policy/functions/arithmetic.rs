@@ -1,19 +1,20 @@
 //! `+`, `-`, `*`, `/`, `%` on whole numbers, and `-` on sets.
 
+use super::meter::spend_flat;
 use super::{Outcome, Stop, builtin};
 use regorus::Value;
 use regorus::unstable::BuiltinFcn;
 
 /// Bits of a number: what squares itself again and again would fill the memory.
-pub(super) const MAX_BITS: u64 = 1024;
+const MAX_BITS: u64 = 1024;
 
 pub(super) fn find(name: &str) -> Option<BuiltinFcn> {
     Some(match name {
-        "plus" => builtin!(plus, 2),
-        "minus" => builtin!(minus, 2),
-        "mul" => builtin!(mul, 2),
-        "div" => builtin!(div, 2),
-        "rem" => builtin!(rem, 2),
+        "plus" => builtin!([Free, Free], existing plus),
+        "minus" => builtin!([Free, Free], existing minus),
+        "mul" => builtin!([Free, Free], existing mul),
+        "div" => builtin!([Free, Free], existing div),
+        "rem" => builtin!([Free, Free], existing rem),
         _ => return None,
     })
 }
@@ -29,7 +30,8 @@ macro_rules! bounded {
     };
 }
 
-fn is_small(value: &Value) -> bool {
+/// Whether a number is within the bound.
+pub(super) fn is_small(value: &Value) -> bool {
     let Value::Number(number) = value else { return false };
     number.as_i64().is_some() || number.as_u64().is_some() || number.as_big().is_some_and(|big| big.bits() <= MAX_BITS)
 }
@@ -44,7 +46,10 @@ pub(super) fn plus(arguments: &[Value]) -> Outcome {
 fn minus(arguments: &[Value]) -> Outcome {
     match arguments {
         [Value::Number(left), Value::Number(right)] => bounded!(left.sub(right)),
-        [Value::Set(left), Value::Set(right)] => Ok(Value::from(left.difference(right))),
+        [Value::Set(left), Value::Set(right)] => {
+            arguments.iter().try_for_each(spend_flat)?;
+            Ok(Value::from(left.difference(right)))
+        }
         _ => Ok(Value::Undefined),
     }
 }

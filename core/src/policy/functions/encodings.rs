@@ -1,5 +1,6 @@
 //! Decoding base64 and hex, as Go's `encoding` does: line breaks are skipped, left-over bits ignored.
 
+use super::meter::spend_flat;
 use super::{Outcome, Stop, builtin};
 use base64::Engine;
 use base64::alphabet::{Alphabet, STANDARD, URL_SAFE};
@@ -9,10 +10,14 @@ use regorus::unstable::BuiltinFcn;
 
 pub(super) fn find(name: &str) -> Option<BuiltinFcn> {
     Some(match name {
-        "base64.decode" => builtin!(base64_decode, 1),
-        "base64.is_valid" => builtin!(base64_is_valid, 1),
-        "base64url.decode" => builtin!(base64url_decode, 1),
-        "hex.decode" => builtin!(hex_decode, 1),
+        "base64.decode" => builtin!([Text], new base64_decode),
+        "base64.is_valid" => builtin!([Free], existing base64_is_valid),
+        "base64url.decode" => builtin!([Text], new base64url_decode),
+        "hex.decode" => builtin!([Text], new hex_decode),
+        "base64.encode" => builtin!([Text], regorus "base64.encode"),
+        "base64url.encode" => builtin!([Text], regorus "base64url.encode"),
+        "base64url.encode_no_pad" => builtin!([Text], regorus "base64url.encode_no_pad"),
+        "hex.encode" => builtin!([Text], regorus "hex.encode"),
         _ => return None,
     })
 }
@@ -25,6 +30,7 @@ fn base64_decode(arguments: &[Value]) -> Outcome {
 }
 
 fn base64_is_valid(arguments: &[Value]) -> Outcome {
+    arguments.iter().try_for_each(spend_flat)?;
     Ok(Value::from(matches!(arguments, [Value::String(text)] if decode(&STANDARD, text).is_some())))
 }
 

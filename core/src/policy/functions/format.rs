@@ -1,13 +1,14 @@
 //! `sprintf`, as Go's `fmt` prints what OPA hands to it: whole numbers, strings, and all else as Rego text.
 
+use super::meter::{MAX_TEXT, spend};
 use super::order::{sorted, sorted_members};
-use super::{Outcome, builtin, letters};
+use super::{Outcome, Stop, builtin, letters};
 use regorus::Value;
 use regorus::unstable::BuiltinFcn;
 
 pub(super) fn find(name: &str) -> Option<BuiltinFcn> {
     match name {
-        "sprintf" => Some(builtin!(sprintf, 2)),
+        "sprintf" => Some(builtin!([Text, Whole], new sprintf)),
         _ => None,
     }
 }
@@ -22,7 +23,7 @@ fn sprintf(arguments: &[Value]) -> Outcome {
         match character {
             '%' => match characters.next() {
                 Some('%') => text.push('%'),
-                Some(verb) => text.push_str(&printed(verb, values.next().unwrap_or(&Value::Undefined))),
+                Some(verb) => print(&mut text, verb, values.next().unwrap_or(&Value::Undefined))?,
                 None => return Ok(Value::Undefined),
             },
             character => text.push(character),
@@ -32,41 +33,70 @@ fn sprintf(arguments: &[Value]) -> Outcome {
 }
 
 /// Go says so where a verb does not fit the value's type.
-fn printed(verb: char, value: &Value) -> String {
+fn print(text: &mut String, verb: char, value: &Value) -> Result<(), Stop> {
     match (value, verb) {
         (Value::Number(number), 's') if number.as_i64().is_some() => {
-            format!("%!s(int64={})", number.format_decimal())
+            text.push_str(&format!("%!s(int64={})", number.format_decimal()));
         }
-        (Value::Number(number), _) => number.format_decimal(),
-        (Value::String(text), 'd') => format!("%!d(string={text})"),
-        (Value::String(text), _) => text.as_ref().to_owned(),
-        (other, 'd') => format!("%!d(string={})", rego(other)),
-        (other, _) => rego(other),
+        (Value::String(value), 'd') => text.push_str(&format!("%!d(string={value})")),
+        (Value::String(value), _) => text.push_str(value),
+        (Value::Number(_), _) => print_rego(text, value)?,
+        (value, 'd') => {
+            text.push_str("%!d(string=");
+            print_rego(text, value)?;
+            text.push(')');
+        }
+        (value, _) => print_rego(text, value)?,
     }
+    if text.len() <= MAX_TEXT { Ok(()) } else { Err(Stop::TooLarge) }
 }
 
 /// The value as Rego text.
-fn rego(value: &Value) -> String {
-    let list = |items: &mut dyn Iterator<Item = String>| items.collect::<Vec<_>>().join(", ");
+fn print_rego(text: &mut String, value: &Value) -> Result<(), Stop> {
     match value {
-        Value::Null => "null".to_owned(),
-        Value::Bool(flag) => flag.to_string(),
-        Value::Number(number) => number.format_decimal(),
-        Value::String(text) => quoted(text),
-        Value::Array(items) => format!("[{}]", list(&mut items.iter().map(rego))),
-        Value::Set(items) if items.is_empty() => "set()".to_owned(),
-        Value::Set(items) => format!("{{{}}}", list(&mut sorted(items.iter()).into_iter().map(rego))),
-        Value::Object(members) => {
-            let members = sorted_members(members).into_iter();
-            format!("{{{}}}", list(&mut members.map(|(key, value)| format!("{}: {}", rego(key), rego(value)))))
-        }
-        Value::Undefined => String::new(),
+        Value::Null => text.push_str("null"),
+        Value::Bool(flag) => text.push_str(if *flag { "true" } else { "false" }),
+        Value::Number(number) => text.push_str(&number.format_decimal()),
+        Value::String(value) => print_quoted(text, value)?,
+        Value::Array(items) => print_list(text, ["[", "]"], items.iter(), print_rego)?,
+        Value::Set(items) if items.is_empty() => text.push_str("set()"),
+        Value::Set(items) => print_list(text, ["{", "}"], sorted(items.iter()), print_rego)?,
+        Value::Object(members) => print_list(text, ["{", "}"], sorted_members(members), |text, (key, value)| {
+            print_rego(text, key)?;
+            text.push_str(": ");
+            print_rego(text, value)
+        })?,
+        Value::Undefined => {}
     }
+    Ok(())
+}
+
+fn print_list<T>(
+    text: &mut String,
+    [open, close]: [&str; 2],
+    items: impl IntoIterator<Item = T>,
+    print: impl Fn(&mut String, T) -> Result<(), Stop>,
+) -> Result<(), Stop> {
+    text.push_str(open);
+    for (index, item) in items.into_iter().enumerate() {
+        if index > 0 {
+            text.push_str(", ");
+        }
+        print(text, item)?;
+        if text.len() > MAX_TEXT {
+            return Err(Stop::TooLarge);
+        }
+    }
+    text.push_str(close);
+    Ok(())
 }
 
 /// Go's `strconv.Quote`.
-fn quoted(text: &str) -> String {
-    let mut quoted = String::from("\"");
+fn print_quoted(quoted: &mut String, text: &str) -> Result<(), Stop> {
+    if !text.is_ascii() {
+        spend(text.len())?;
+    }
+    quoted.push('"');
     for character in text.chars() {
         match character {
             '"' => quoted.push_str("\\\""),
@@ -87,5 +117,5 @@ fn quoted(text: &str) -> String {
         }
     }
     quoted.push('"');
-    quoted
+    Ok(())
 }

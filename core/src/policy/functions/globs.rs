@@ -1,12 +1,13 @@
 //! `glob.match`: `*` for text without delimiters, `**` for any text, `?` for a character that is no delimiter.
 
+use super::meter::spend_product;
 use super::{Outcome, Stop, builtin};
 use regorus::Value;
 use regorus::unstable::BuiltinFcn;
 
 pub(super) fn find(name: &str) -> Option<BuiltinFcn> {
     match name {
-        "glob.match" => Some(builtin!(glob_match, 3)),
+        "glob.match" => Some(builtin!([Text, Whole, Text], existing glob_match)),
         _ => None,
     }
 }
@@ -29,7 +30,9 @@ fn glob_match(arguments: &[Value]) -> Outcome {
     // Of many globs nearly all fail here.
     let (literal, pattern) = pattern.split_at(pattern.find(['*', '?']).unwrap_or(pattern.len()));
     let Some(text) = text.strip_prefix(literal) else { return Ok(Value::from(false)) };
-    Ok(Value::from(matches(&parse(pattern), &delimiters, text)))
+    let pattern = parse(pattern);
+    spend_product(text.len(), pattern.len().saturating_add(delimiters.len()))?;
+    Ok(Value::from(matches(&pattern, &delimiters, text)))
 }
 
 fn single(delimiter: &Value) -> Option<char> {
@@ -78,20 +81,27 @@ fn parse(pattern: &str) -> Vec<Part> {
 /// both, multiplied.
 fn matches(pattern: &[Part], delimiters: &[char], text: &str) -> bool {
     let mut places = vec![false; pattern.len().saturating_add(1)];
+    let mut next = places.clone();
     enter(pattern, &mut places, 0);
     for character in text.chars() {
         let inside = !delimiters.contains(&character);
-        let mut next = vec![false; places.len()];
+        next.fill(false);
+        let mut somewhere = false;
         for (place, part) in pattern.iter().enumerate().filter(|(place, _)| places.get(*place) == Some(&true)) {
-            match part {
-                Part::Literal(literal) if *literal == character => enter(pattern, &mut next, place.saturating_add(1)),
-                Part::One if inside => enter(pattern, &mut next, place.saturating_add(1)),
-                Part::Some if inside => enter(pattern, &mut next, place),
-                Part::Any => enter(pattern, &mut next, place),
-                _ => {}
-            }
+            let behind = match part {
+                Part::Literal(literal) if *literal == character => place.saturating_add(1),
+                Part::One if inside => place.saturating_add(1),
+                Part::Some if inside => place,
+                Part::Any => place,
+                _ => continue,
+            };
+            enter(pattern, &mut next, behind);
+            somewhere = true;
         }
-        places = next;
+        if !somewhere {
+            return false;
+        }
+        std::mem::swap(&mut places, &mut next);
     }
     places.last() == Some(&true)
 }

@@ -1,15 +1,20 @@
 //! `sum`, `product`, `format_int`, `to_number`.
 
+use super::meter::spend_text;
 use super::{Outcome, Stop, arithmetic, builtin};
 use regorus::Value;
 use regorus::unstable::BuiltinFcn;
 
 pub(super) fn find(name: &str) -> Option<BuiltinFcn> {
     Some(match name {
-        "sum" => builtin!(sum, 1),
-        "product" => builtin!(product, 1),
-        "format_int" => builtin!(format_int, 2),
-        "to_number" => builtin!(to_number, 1),
+        "sum" => builtin!([Whole], existing sum),
+        "product" => builtin!([Whole], existing product),
+        "format_int" => builtin!([Number, Number], existing format_int),
+        "to_number" => builtin!([Free], existing to_number),
+        "abs" => builtin!([Number], regorus "abs"),
+        "ceil" => builtin!([Number], regorus "ceil"),
+        "floor" => builtin!([Number], regorus "floor"),
+        "round" => builtin!([Number], regorus "round"),
         _ => return None,
     })
 }
@@ -47,19 +52,25 @@ fn to_number(arguments: &[Value]) -> Outcome {
         [Value::Null | Value::Bool(false)] => Ok(Value::from(0)),
         [Value::Bool(true)] => Ok(Value::from(1)),
         [number @ Value::Number(_)] => Ok(number.clone()),
-        [Value::String(text)] => parse(text),
+        [Value::String(text)] => {
+            spend_text(text.len())?;
+            parse(text)
+        }
         _ => Ok(Value::Undefined),
     }
 }
 
-/// Whole numbers as JSON writes them. OPA takes what Go's `ParseFloat` takes, but infinities.
+/// Whole numbers as JSON writes them. OPA takes what Go's `ParseFloat` takes, but infinities: any other text that could be
+/// such a number is an error, also one with `_`, which OPA takes and then cannot print.
 fn parse(text: &str) -> Outcome {
     let digits = text.strip_prefix('-').unwrap_or(text);
     let canonical = digits == "0" || !digits.starts_with(['0', '+']);
-    match (text.parse::<i64>(), text.parse::<f64>()) {
+    let plain = text.replace('_', "");
+    let unsigned = digits.trim_start_matches('+').to_ascii_lowercase();
+    match (text.parse::<i64>(), plain.parse::<f64>()) {
         (Ok(number), _) if canonical && text != "-0" => Ok(Value::from(number)),
         (_, Ok(_)) if text.contains(|character: char| character.is_ascii_digit()) => Err(Stop::NotWhole),
-        _ if digits.trim_start_matches('+').to_ascii_lowercase().starts_with("0x") => Err(Stop::NotWhole),
+        _ if unsigned.starts_with("0x") => Err(Stop::NotWhole),
         _ => Ok(Value::Undefined),
     }
 }

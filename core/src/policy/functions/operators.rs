@@ -24,17 +24,30 @@ pub(super) fn replace(program: &mut Program) -> Result<(), Refusal> {
             Instruction::Ge { dest, left, right } => ("gte", dest, left, right),
             _ => continue,
         };
-        let args = [left, right, 0, 0, 0, 0, 0, 0];
-        let call = BuiltinCallParams { dest, builtin_index: index_of(program, name, 2)?, num_args: 2, args };
-        let params_index = program.instruction_data.add_builtin_call_params(call);
-        *instruction = Instruction::BuiltinCall { params_index };
+        *instruction = call(program, name, dest, &[left, right])?;
     }
     program.instructions = instructions;
     Ok(())
 }
 
+/// A call of a function.
+pub(in crate::policy) fn call(
+    program: &mut Program,
+    name: &str,
+    dest: u8,
+    from: &[u8],
+) -> Result<Instruction, Refusal> {
+    let num_args = u8::try_from(from.len()).unwrap_or(u8::MAX);
+    let mut args = [0; 8];
+    args.iter_mut().zip(from).for_each(|(arg, from)| *arg = *from);
+    let builtin_index = index_of(program, name, num_args.into())?;
+    let params = BuiltinCallParams { dest, builtin_index, num_args, args };
+    let params_index = program.instruction_data.add_builtin_call_params(params);
+    Ok(Instruction::BuiltinCall { params_index })
+}
+
 /// The function's place in the program's table.
-pub(in crate::policy) fn index_of(program: &mut Program, name: &str, num_args: u16) -> Result<u16, Refusal> {
+fn index_of(program: &mut Program, name: &str, num_args: u16) -> Result<u16, Refusal> {
     let table = &mut program.builtin_info_table;
     let known = table.iter().position(|info| info.name == name);
     let index = known.unwrap_or_else(|| {

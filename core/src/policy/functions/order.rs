@@ -1,5 +1,6 @@
 //! The order of values: `<`, `<=`, `>`, `>=`, `sort`, `min`, `max`. In OPA objects come before sets.
 
+use super::meter::{self, is_collection};
 use super::{Outcome, Stop, builtin};
 use regorus::Value;
 use regorus::unstable::BuiltinFcn;
@@ -7,14 +8,14 @@ use std::cmp::Ordering;
 
 pub(super) fn find(name: &str) -> Option<BuiltinFcn> {
     Some(match name {
-        "lt" => builtin!(lt, 2),
-        "lte" => builtin!(lte, 2),
-        "gt" => builtin!(gt, 2),
-        "gte" => builtin!(gte, 2),
-        ORDERED => builtin!(ordered_set, 1),
-        "sort" => builtin!(sort, 1),
-        "min" => builtin!(min, 1),
-        "max" => builtin!(max, 1),
+        "lt" => builtin!([Whole, Whole], existing lt),
+        "lte" => builtin!([Whole, Whole], existing lte),
+        "gt" => builtin!([Whole, Whole], existing gt),
+        "gte" => builtin!([Whole, Whole], existing gte),
+        ORDERED => builtin!([Free], existing ordered_set),
+        "sort" => builtin!([Whole], new sort),
+        "min" => builtin!([Whole], existing min),
+        "max" => builtin!([Whole], existing max),
         _ => return None,
     })
 }
@@ -22,19 +23,22 @@ pub(super) fn find(name: &str) -> Option<BuiltinFcn> {
 /// The name of [`ordered_set`], which no policy can call.
 pub(in crate::policy) const ORDERED: &str = "internal.ordered";
 
-/// The value itself, about to be iterated over. A set with objects and sets is in another order in OPA.
+/// The value itself, about to be iterated over: the machine finds the next element of a set by comparing it with the
+/// last. A set with objects and sets is in another order in OPA.
 fn ordered_set(arguments: &[Value]) -> Outcome {
     let [value] = arguments else { return Ok(Value::Undefined) };
     match value {
-        Value::Set(items) if items.last().is_some_and(is_collection) && !is_ordered(items.iter_sorted()) => {
-            Err(Stop::Order)
+        Value::Set(items) if items.last().is_some_and(is_collection) => {
+            meter::spend_flat(value)?;
+            if is_ordered(items.iter_sorted()) { Ok(value.clone()) } else { Err(Stop::Order) }
+        }
+        Value::Object(members) => {
+            meter::spend_product(members.len(), 1)?;
+            members.keys().filter(|key| is_collection(key)).try_for_each(meter::spend_deep)?;
+            Ok(value.clone())
         }
         value => Ok(value.clone()),
     }
-}
-
-const fn is_collection(value: &Value) -> bool {
-    matches!(value, Value::Array(_) | Value::Set(_) | Value::Object(_))
 }
 
 fn is_ordered<'a>(items: impl Iterator<Item = &'a Value>) -> bool {
@@ -106,20 +110,26 @@ fn gte(arguments: &[Value]) -> Outcome {
 
 fn items(arguments: &[Value]) -> Option<Vec<&Value>> {
     match arguments {
-        [Value::Array(items)] => Some(sorted(items.iter())),
-        [Value::Set(items)] => Some(sorted(items.iter())),
+        [Value::Array(items)] => Some(items.iter().collect()),
+        [Value::Set(items)] => Some(items.iter().collect()),
         _ => None,
     }
 }
 
 fn sort(arguments: &[Value]) -> Outcome {
-    Ok(items(arguments).map_or(Value::Undefined, |items| Value::from(items.into_iter().cloned().collect::<Vec<_>>())))
+    let Some(items) = items(arguments) else { return Ok(Value::Undefined) };
+    // The first look at each element is paid for; sorting takes as many as its number has bits.
+    let looks = items.len().checked_ilog2().and_then(|bits| usize::try_from(bits).ok()).unwrap_or_default();
+    meter::spend_product(items.len(), looks)?;
+    Ok(Value::from(sorted(items.into_iter()).into_iter().cloned().collect::<Vec<_>>()))
 }
 
 fn min(arguments: &[Value]) -> Outcome {
-    Ok(items(arguments).and_then(|items| items.first().copied().cloned()).unwrap_or(Value::Undefined))
+    let least = items(arguments).and_then(|items| items.into_iter().min_by(|left, right| compare(left, right)));
+    Ok(least.cloned().unwrap_or(Value::Undefined))
 }
 
 fn max(arguments: &[Value]) -> Outcome {
-    Ok(items(arguments).and_then(|items| items.last().copied().cloned()).unwrap_or(Value::Undefined))
+    let greatest = items(arguments).and_then(|items| items.into_iter().max_by(|left, right| compare(left, right)));
+    Ok(greatest.cloned().unwrap_or(Value::Undefined))
 }

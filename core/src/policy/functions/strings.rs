@@ -1,15 +1,16 @@
 //! `upper`, `lower`, `substring`, `strings.count`.
 
+use super::meter::spend;
 use super::{Outcome, builtin, letters};
 use regorus::Value;
 use regorus::unstable::BuiltinFcn;
 
 pub(super) fn find(name: &str) -> Option<BuiltinFcn> {
     Some(match name {
-        "upper" => builtin!(upper, 1),
-        "lower" => builtin!(lower, 1),
-        "substring" => builtin!(substring, 3),
-        "strings.count" => builtin!(strings_count, 2),
+        "upper" => builtin!([Text], new upper),
+        "lower" => builtin!([Text], new lower),
+        "substring" => builtin!([Text, Number, Number], new substring),
+        "strings.count" => builtin!([Text, Text], existing strings_count),
         _ => return None,
     })
 }
@@ -24,10 +25,11 @@ fn lower(arguments: &[Value]) -> Outcome {
 }
 
 fn map(arguments: &[Value], letter: fn(char) -> char) -> Outcome {
-    Ok(match arguments {
-        [Value::String(text)] => Value::from(text.chars().map(letter).collect::<String>()),
-        _ => Value::Undefined,
-    })
+    let [Value::String(text)] = arguments else { return Ok(Value::Undefined) };
+    if !text.is_ascii() {
+        spend(text.len())?;
+    }
+    Ok(Value::from(text.chars().map(letter).collect::<String>()))
 }
 
 /// By characters; a negative length means all the rest.

@@ -5,10 +5,10 @@
 //! an array.
 
 use super::super::error::Refusal;
-use super::super::functions::{index_of, resolve};
+use super::super::functions::{call, resolve};
 use super::edit::{self, Insertions};
 use regorus::rvm::Instruction;
-use regorus::rvm::instructions::{BuiltinCallParams, GuardMode};
+use regorus::rvm::instructions::GuardMode;
 use regorus::rvm::program::Program;
 
 /// Puts the looks into the program. Only patterns count: the function `count` is a call.
@@ -16,12 +16,8 @@ pub(super) fn insert_looks(program: &mut Program) -> Result<(), Refusal> {
     let mut insertions = Insertions::new();
     for pc in 0..program.instructions.len() {
         let Some(&Instruction::Count { dest, collection }) = program.instructions.get(pc) else { continue };
-        let builtin_index = index_of(program, "is_array", 1)?;
-        let args = [collection, 0, 0, 0, 0, 0, 0, 0];
-        let call = BuiltinCallParams { dest, builtin_index, num_args: 1, args };
-        let params_index = program.instruction_data.add_builtin_call_params(call);
         let look = [
-            Instruction::BuiltinCall { params_index },
+            call(program, "is_array", dest, &[collection])?,
             Instruction::Guard { register: dest, mode: GuardMode::Condition },
         ];
         insertions.insert(pc, look.to_vec());

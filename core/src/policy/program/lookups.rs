@@ -12,17 +12,14 @@ use regorus::Value;
 use regorus::rvm::Instruction;
 use regorus::rvm::instructions::LiteralOrRegister;
 use regorus::rvm::program::Program;
-use std::cell::Cell;
-
-/// Members of the data that are looked at, all look-ups together: they are followed with each admission.
-const MAX_LOOKS: usize = 10_000_000;
+use std::collections::BTreeMap;
 
 /// Refuses a program that looks up an array of the data by what may be a text.
 pub(super) fn check(program: &Program, segments: &[Segment], data: &Value, found: &mut Findings) {
-    let looks = Cell::new(0);
+    let mut places = Places { sets: vec![Set::new(vec![data])], steps: BTreeMap::new(), looked_at: 0 };
     for segment in segments {
-        let lookups = Lookups { program, segment, data, looks: &looks };
         for pc in segment.pcs.clone() {
+            let mut lookups = Lookups { program, segment, places: &mut places };
             if lookups.finds_array_by_text(pc) {
                 let refusal = Refusal::Unsupported {
                     construct: "a look-up in an array of the data, by what may be a text, is",
@@ -30,19 +27,74 @@ pub(super) fn check(program: &Program, segments: &[Segment], data: &Value, found
                 };
                 found.add(refuse(program, pc, refusal));
             }
+            if places.looked_at > MAX_LOOKED_AT {
+                let what = "parts of the data that the policy's references may mean, together";
+                let refusal = Refusal::TooMuch { what, found: places.looked_at, limit: MAX_LOOKED_AT };
+                return found.add(refuse(program, pc, refusal));
+            }
         }
-    }
-    if looks.get() > MAX_LOOKS {
-        let what = "members of the data, over all look-ups";
-        found.add(Refusal::TooMuch { what, found: looks.get(), limit: MAX_LOOKS });
     }
 }
 
-struct Lookups<'a> {
+/// Values of the data that are looked at, at most: each path once, however often the policy has it.
+const MAX_LOOKED_AT: usize = 4_000_000;
+
+/// Sets of values of the data that a register may hold.
+struct Places<'a> {
+    sets: Vec<Set<'a>>,
+    /// From a set, by a literal or by anything, to another.
+    steps: BTreeMap<(usize, Option<&'a Value>), usize>,
+    looked_at: usize,
+}
+
+struct Set<'a> {
+    values: Vec<&'a Value>,
+    any_array: bool,
+    /// And at least one.
+    all_arrays: bool,
+}
+
+impl<'a> Set<'a> {
+    fn new(values: Vec<&'a Value>) -> Self {
+        let mut arrays = values.iter().map(|value| matches!(value, Value::Array(_)));
+        let any_array = arrays.clone().any(|is_array| is_array);
+        let all_arrays = any_array && arrays.all(|is_array| is_array);
+        Self { values, any_array, all_arrays }
+    }
+}
+
+/// The set that is the data itself.
+const DATA: usize = 0;
+
+impl<'a> Places<'a> {
+    /// The values that are found by a key in those of a set.
+    fn step(&mut self, set: usize, key: &Key<'a>) -> usize {
+        let literal = match key {
+            Key::Literal(literal) => Some(*literal),
+            Key::Computed { .. } => None,
+        };
+        if let Some(known) = self.steps.get(&(set, literal)) {
+            return *known;
+        }
+        let values = self.sets.get(set).map(|set| set.values.as_slice()).unwrap_or_default();
+        let room = MAX_LOOKED_AT.saturating_sub(self.looked_at).saturating_add(1);
+        let found: Vec<&Value> = values.iter().flat_map(|value| members(value, literal)).take(room).collect();
+        self.looked_at = self.looked_at.saturating_add(found.len()).saturating_add(values.len());
+        self.sets.push(Set::new(found));
+        let next = self.sets.len().saturating_sub(1);
+        self.steps.insert((set, literal), next);
+        next
+    }
+
+    fn any_array(&self, set: usize) -> bool {
+        self.sets.get(set).is_some_and(|set| set.any_array)
+    }
+}
+
+struct Lookups<'a, 'p> {
     program: &'a Program,
     segment: &'a Segment,
-    data: &'a Value,
-    looks: &'a Cell<usize>,
+    places: &'p mut Places<'a>,
 }
 
 /// A part of a reference.
@@ -54,28 +106,31 @@ enum Key<'a> {
     },
 }
 
-impl Lookups<'_> {
-    fn finds_array_by_text(&self, pc: usize) -> bool {
+impl<'a> Lookups<'a, '_> {
+    fn finds_array_by_text(&mut self, pc: usize) -> bool {
         let Some((root, keys)) = self.lookup(pc) else { return false };
-        let mut values = self.values(root, pc);
-        for key in keys {
+        let Some(mut values) = self.values(root, pc) else { return false };
+        for (index, key) in keys.iter().enumerate() {
             let text = !matches!(key, Key::Computed { number: true } | Key::Literal(Value::Number(_)));
-            if text && values.iter().any(|value| matches!(value, Value::Array(_))) {
+            if text && self.places.any_array(values) {
                 return true;
             }
-            values = self.members(values, &key);
+            if index.saturating_add(1) < keys.len() {
+                values = self.places.step(values, key);
+            }
         }
         false
     }
 
     /// What the instruction looks up, and by which keys.
-    fn lookup(&self, pc: usize) -> Option<(Register, Vec<Key<'_>>)> {
-        let literal = |index: u16| self.program.literals.get(usize::from(index)).map(Key::Literal);
-        Some(match *self.program.instructions.get(pc)? {
+    fn lookup(&mut self, pc: usize) -> Option<(Register, Vec<Key<'a>>)> {
+        let program = self.program;
+        let literal = |index: u16| program.literals.get(usize::from(index)).map(Key::Literal);
+        Some(match *program.instructions.get(pc)? {
             Instruction::Index { container, key, .. } => (container, vec![self.computed(key, pc)]),
             Instruction::IndexLiteral { container, literal_idx, .. } => (container, vec![literal(literal_idx)?]),
             Instruction::ChainedIndex { params_index } => {
-                let chain = self.program.instruction_data.get_chained_index_params(params_index)?;
+                let chain = program.instruction_data.get_chained_index_params(params_index)?;
                 let keys = chain.path_components.iter().map(|component| match component {
                     LiteralOrRegister::Literal(index) => literal(*index),
                     LiteralOrRegister::Register(key) => Some(self.computed(*key, pc)),
@@ -87,31 +142,18 @@ impl Lookups<'_> {
     }
 
     /// What of the data a register may hold without having been assigned.
-    fn values(&self, register: Register, pc: usize) -> Vec<&Value> {
-        let Some((writer, instruction)) = self.segment.writer(self.program, register, pc) else { return Vec::new() };
+    fn values(&mut self, register: Register, pc: usize) -> Option<usize> {
+        let (writer, instruction) = self.segment.writer(self.program, register, pc)?;
         if matches!(instruction, Instruction::LoadData { .. }) {
-            return vec![self.data];
+            return Some(DATA);
         }
         if let Some(collection) = self.looped(&instruction, register) {
-            let all = Key::Computed { number: false };
-            return self.members(self.values(collection, writer), &all);
+            let values = self.values(collection, writer)?;
+            return Some(self.places.step(values, &Key::Computed { number: false }));
         }
-        let Some((root, keys)) = self.lookup(writer) else { return Vec::new() };
-        keys.iter().fold(self.values(root, writer), |values, key| self.members(values, key))
-    }
-
-    /// What the values have at the key. Nothing, once that was too much: the policy is refused for it.
-    fn members<'a>(&self, values: Vec<&'a Value>, key: &Key<'_>) -> Vec<&'a Value> {
-        let mut found = Vec::new();
-        for value in values {
-            if self.looks.get() > MAX_LOOKS {
-                return Vec::new();
-            }
-            let before = found.len();
-            found.extend(members(value, key));
-            self.looks.set(self.looks.get().saturating_add(found.len().saturating_sub(before)).saturating_add(1));
-        }
-        found
+        let (root, keys) = self.lookup(writer)?;
+        let root = self.values(root, writer)?;
+        Some(keys.iter().fold(root, |values, key| self.places.step(values, key)))
     }
 
     /// The collection, if the instruction loops over one and the register gets its values.
@@ -121,12 +163,12 @@ impl Lookups<'_> {
         (params.value_reg == register && params.key_reg != register).then_some(params.collection)
     }
 
-    fn computed(&self, key: Register, pc: usize) -> Key<'_> {
+    fn computed(&mut self, key: Register, pc: usize) -> Key<'a> {
         Key::Computed { number: self.is_number(key, pc) }
     }
 
     /// Whether the register can only hold a number, or be undefined.
-    fn is_number(&self, register: Register, pc: usize) -> bool {
+    fn is_number(&mut self, register: Register, pc: usize) -> bool {
         use Instruction as I;
         let Some((writer, instruction)) = self.segment.writer(self.program, register, pc) else { return false };
         let tables = &self.program.instruction_data;
@@ -141,12 +183,11 @@ impl Lookups<'_> {
                 builtin.is_some_and(|builtin| NUMERIC.contains(&builtin.name.as_str()))
             }
             // The keys of an array are numbers; where it is the data's, it is known to be an array.
-            I::LoopStart { params_index } => tables.get_loop_params(params_index).is_some_and(|params| {
-                let values = self.values(params.collection, writer);
-                params.key_reg == register
-                    && values.iter().all(|value| matches!(value, Value::Array(_)))
-                    && !values.is_empty()
-            }),
+            I::LoopStart { params_index } => {
+                let params = tables.get_loop_params(params_index).filter(|params| params.key_reg == register);
+                let values = params.and_then(|params| self.values(params.collection, writer));
+                values.and_then(|set| self.places.sets.get(set)).is_some_and(|set| set.all_arrays)
+            }
             _ => false,
         }
     }
@@ -170,11 +211,12 @@ const NUMERIC: [&str; 14] = [
     "sum",
 ];
 
-fn members<'a>(value: &'a Value, key: &Key<'_>) -> Vec<&'a Value> {
+/// What is found in a value by a literal, or by anything.
+fn members<'a>(value: &'a Value, key: Option<&Value>) -> Box<dyn Iterator<Item = &'a Value> + 'a> {
     match (value, key) {
-        (Value::Object(members), Key::Literal(key)) => members.get(key).into_iter().collect(),
-        (Value::Object(members), Key::Computed { .. }) => members.iter().map(|(_, member)| member).collect(),
-        (Value::Array(items), _) => items.iter().collect(),
-        _ => Vec::new(),
+        (Value::Object(members), Some(key)) => Box::new(members.get(key).into_iter()),
+        (Value::Object(members), None) => Box::new(members.values()),
+        (Value::Array(items), _) => Box::new(items.iter()),
+        _ => Box::new(std::iter::empty()),
     }
 }

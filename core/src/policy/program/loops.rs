@@ -4,32 +4,30 @@
 //! each loop over what could be such a set looks at it first, and ends the evaluation.
 
 use super::super::error::Refusal;
-use super::super::functions::{ORDERED, index_of, resolve};
-use super::edit::{self, Insertions};
+use super::super::functions::{ORDERED, call};
+use super::edit::Insertions;
 use super::effects::Register;
 use super::segment::Segment;
 use regorus::rvm::Instruction;
-use regorus::rvm::instructions::BuiltinCallParams;
 use regorus::rvm::program::Program;
 
-/// Puts the looks into the program, last of all: what is known of its segments is not true afterwards.
-pub(super) fn insert_looks(program: &mut Program, segments: &[Segment]) -> Result<(), Refusal> {
-    let mut insertions = Insertions::new();
+/// Collects the looks.
+pub(super) fn insert_looks(
+    program: &mut Program,
+    segments: &[Segment],
+    insertions: &mut Insertions,
+) -> Result<(), Refusal> {
     for segment in segments {
         for pc in segment.pcs.clone() {
             if let Some(collection) =
                 looped(program, pc).filter(|collection| !is_json(program, segment, *collection, pc))
             {
-                let builtin_index = index_of(program, ORDERED, 1)?;
-                let args = [collection, 0, 0, 0, 0, 0, 0, 0];
-                let call = BuiltinCallParams { dest: collection, builtin_index, num_args: 1, args };
-                let params_index = program.instruction_data.add_builtin_call_params(call);
-                insertions.entry(pc).or_default().push(Instruction::BuiltinCall { params_index });
+                let look = call(program, ORDERED, collection, &[collection])?;
+                insertions.entry(pc).or_default().push(look);
             }
         }
     }
-    edit::insert(program, &insertions)?;
-    resolve(program)
+    Ok(())
 }
 
 fn looped(program: &Program, pc: usize) -> Option<Register> {
@@ -42,11 +40,12 @@ fn looped(program: &Program, pc: usize) -> Option<Register> {
 }
 
 /// Whether the register can only hold what came as JSON, which has no sets.
-fn is_json(program: &Program, segment: &Segment, register: Register, pc: usize) -> bool {
+pub(super) fn is_json(program: &Program, segment: &Segment, register: Register, pc: usize) -> bool {
     use Instruction as I;
     let Some((writer, instruction)) = segment.writer(program, register, pc) else { return false };
     match instruction {
         I::LoadInput { .. } | I::LoadData { .. } => true,
+        I::Move { src, .. } => is_json(program, segment, src, writer),
         I::Index { container, .. } | I::IndexLiteral { container, .. } => is_json(program, segment, container, writer),
         I::ChainedIndex { params_index } => {
             let chain = program.instruction_data.get_chained_index_params(params_index);

@@ -17,10 +17,14 @@
 //! | `data.list[key]` by the key `"1"` is undefined | refused ([`lookups`]) |
 //! | sets come before objects | comparisons are calls of functions; loops over such sets end in an error ([`loops`]) |
 //! | recursion overflows the stack | refused |
+//! | so do values that are made very deep | refused ([`depth`]) |
+//! | a comparison is one instruction, however much it compares | paid for ([`cost`]) |
+//! | the host's answers to `time.now_ns` are prepared, as many as there may be | a call of a function ([`cost`]) |
 //! | a reference over a package's rules evaluates rules that are found at run time, or sees data that is not there | refused here as a whole, by a computed name by [`super::admission`] |
 
 mod arrays;
-mod clock;
+mod cost;
+mod depth;
 mod edit;
 mod effects;
 mod guards;
@@ -33,7 +37,6 @@ mod sources;
 mod uses;
 mod verify;
 
-pub(super) use clock::Clock;
 pub(super) use sources::Definitions;
 #[cfg(feature = "policy-tools")]
 pub(super) use {
@@ -46,6 +49,7 @@ use super::error::{AdmissionError, Place, Refusal};
 use super::functions;
 use super::source::RegoVersion;
 use super::uses::Uses;
+use edit::Insertions;
 use regorus::languages::rego::compiler::{Compiler, SpannedCompilerError};
 use regorus::rvm::program::Program as Bytecode;
 use regorus::{CompiledPolicy, Engine, PolicyLengthConfig, Rc};
@@ -61,7 +65,6 @@ pub(super) const CLOCK: &str = "time.now_ns";
 pub(super) struct Program {
     pub(super) bytecode: Arc<Bytecode>,
     pub(super) uses: Uses,
-    pub(super) clock: Clock,
 }
 
 /// Compiles, mends and verifies. None where something was found.
@@ -75,13 +78,22 @@ pub(super) fn compile(source: &Compilable, entrypoint: &str, found: &mut Finding
     found.note(guards::insert(&mut bytecode))?;
     let segments = found.note(segment::all(&bytecode))?;
     verify::check(&bytecode, &segments, found);
+    depth::check(&bytecode, &segments, source.data_depth, found);
     lookups::check(&bytecode, &segments, &source.data, found);
     let uses = found.note(uses::collect(&bytecode, &segments))?;
-    let clock = Clock::for_program(&bytecode, &segments);
-    found.note(loops::insert_looks(&mut bytecode, &segments))?;
     forget_empty_else(&mut bytecode);
+    found.note(finish(&mut bytecode, &segments))?;
     found.note(bytecode.validate_limits().map_err(Refusal::Compile))?;
-    found.is_empty().then(|| Program { bytecode: Arc::new(bytecode), uses, clock })
+    found.is_empty().then(|| Program { bytecode: Arc::new(bytecode), uses })
+}
+
+/// What the machine needs besides, last of all: what is known of the program's segments is not true afterwards.
+fn finish(program: &mut Bytecode, segments: &[Segment]) -> Result<(), Refusal> {
+    let mut insertions = Insertions::new();
+    loops::insert_looks(program, segments, &mut insertions)?;
+    cost::insert(program, segments, &mut insertions)?;
+    edit::insert(program, &insertions)?;
+    functions::resolve(program)
 }
 
 fn prepare(source: &Compilable, entrypoint: &str) -> Result<CompiledPolicy, AdmissionError> {

@@ -4,6 +4,7 @@ use super::super::error::Refusal;
 use super::effects::{Register, effects};
 use super::unknown;
 use regorus::rvm::Instruction;
+use regorus::rvm::instructions::ComprehensionBeginParams;
 use regorus::rvm::program::Program;
 use std::ops::Range;
 
@@ -21,8 +22,6 @@ pub(in crate::policy) enum Nest {
 pub(in crate::policy) struct Segment {
     /// The index of the rule.
     pub(in crate::policy) rule: usize,
-    /// Whether the rule is a function, which may run many times.
-    pub(super) function: bool,
     /// The instructions.
     pub(in crate::policy) pcs: Range<usize>,
     nests: Vec<Vec<Nest>>,
@@ -33,6 +32,17 @@ impl Segment {
     pub(in crate::policy) fn nest(&self, pc: usize) -> &[Nest] {
         let inside = pc.checked_sub(self.pcs.start).and_then(|offset| self.nests.get(offset));
         inside.map_or(&[], Vec::as_slice)
+    }
+
+    /// The innermost comprehension that an instruction is inside of.
+    pub(super) fn comprehension_of<'a>(&self, program: &'a Program, pc: usize) -> Option<&'a ComprehensionBeginParams> {
+        let begins = (self.pcs.start..pc).rev().filter_map(|before| match program.instructions.get(before)? {
+            Instruction::ComprehensionBegin { params_index } => {
+                program.instruction_data.get_comprehension_begin_params(*params_index)
+            }
+            _ => None,
+        });
+        begins.into_iter().find(|begin| usize::from(begin.comprehension_end) >= pc)
     }
 
     /// The last instruction before `pc` that writes the register. None for a function's argument.
@@ -52,13 +62,13 @@ pub(super) fn all(program: &Program) -> Result<Vec<Segment>, Refusal> {
     for (rule, info) in program.rule_infos.iter().enumerate() {
         let arguments = info.destructuring_blocks.iter().flatten();
         for &start in info.definitions.iter().flatten().chain(arguments) {
-            segments.push(segment(program, rule, info.function_info.is_some(), start)?);
+            segments.push(segment(program, rule, start)?);
         }
     }
     Ok(segments)
 }
 
-fn segment(program: &Program, rule: usize, function: bool, start: u32) -> Result<Segment, Refusal> {
+fn segment(program: &Program, rule: usize, start: u32) -> Result<Segment, Refusal> {
     let start = usize::try_from(start).map_err(|_| unknown("a start out of range"))?;
     let mut nests = Vec::new();
     let mut open: Vec<(Nest, usize)> = Vec::new();
@@ -70,7 +80,7 @@ fn segment(program: &Program, rule: usize, function: bool, start: u32) -> Result
         }
         if matches!(instruction, Instruction::RuleReturn {} | Instruction::DestructuringSuccess {}) {
             let end = pc.saturating_add(1);
-            return Ok(Segment { rule, function, pcs: start..end, nests });
+            return Ok(Segment { rule, pcs: start..end, nests });
         }
     }
     Err(unknown("a rule without an end"))

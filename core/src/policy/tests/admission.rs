@@ -80,6 +80,10 @@ const REFUSED: &[(&str, &str)] = &[
         "`o` could get two different values",
     ),
     ("default allow := true\ndefault allow := false", "`allow` could get two different values"),
+    // Numbers and imports
+    ("allow if input.claims.x == -0", "the number `-0`"),
+    ("import future.keywords.not_there\nallow := true", "2:1: an import of what is neither data nor a keyword"),
+    ("import rego.v2\nallow := true", "an import of what is neither data nor a keyword"),
     // Functions
     (
         "allow if http.send({\"url\": \"http://x\", \"method\": \"GET\"}).status_code == 200",
@@ -114,6 +118,12 @@ const REFUSED: &[(&str, &str)] = &[
         "`regex.match`: found `input.claims.re`, expected a string literal",
     ),
     (r"allow if regex.match(`^(\pL{1,100}){1,10}$`, input.path)", "is over 102400 bytes when compiled"),
+    ("allow if regex.match(`(?P<a.b>x)`, input.path)", "has a group whose name has other characters"),
+    ("allow if regex.match(`(?P<é>x)`, input.path)", "has a group whose name has other characters"),
+    ("allow if regex.match(`a{ 1}`, input.path)", "has a repetition that OPA reads as text"),
+    ("allow if regex.match(`a{1 ,2}`, input.path)", "has a repetition that OPA reads as text"),
+    ("allow if regex.match(`a{01}`, input.path)", "has a repetition that OPA reads as text"),
+    ("allow if regex.match(`a{0,01}?`, input.path)", "has a repetition that OPA reads as text"),
     ("allow if regex.match(`x{1001}`, input.path)", "repeats more than 1000 times"),
     ("allow if regex.match(`(x{10}){101}`, input.path)", "repeats more than 1000 times"),
     ("allow if regex.match(`a**`, input.path)", "repeats a repetition"),
@@ -221,16 +231,10 @@ fn the_work_of_admission_is_bounded() {
     let shared: String =
         (0..400).map(|n| format!("shared if {{ {}true }}\n", format!("input.path == \"/{n}\"; ").repeat(10))).collect();
     let askers: String = (0..2000).map(|n| format!("r{n} if shared\n")).collect();
-    let members: serde_json::Map<String, Value> = (0..5000).map(|n| (format!("m{n}"), json!({"a": 1}))).collect();
-    let lookups: String = (0..1200).map(|n| format!("allow if data.a[input.sub][input.ctx] == {n}\n")).collect();
-    for (name, rules, data, what) in [
-        ("rules on one tree", format!("allow if shared\n{shared}{askers}"), json!({}), "instructions of all rules"),
-        ("look-ups", lookups, json!({"a": members}), "members of the data"),
-    ] {
-        match admit(&rules, data).map(drop) {
-            Err(AdmissionError { refusal: Refusal::TooMuch { what: found, .. }, .. }) if found.starts_with(what) => {}
-            other => panic!("{name}: {other:?}"),
-        }
+    match admit(&format!("allow if shared\n{shared}{askers}"), json!({})).map(drop) {
+        Err(AdmissionError { refusal: Refusal::TooMuch { what, .. }, .. })
+            if what.starts_with("instructions of all rules") => {}
+        other => panic!("{other:?}"),
     }
 }
 
@@ -247,6 +251,9 @@ fn data_may_not_hide_a_rule_or_be_found_by_a_number() {
         (json!({"limits": {"ratio": 0.5}}), false),
         (json!({"limits": {"max": 5.0}}), true),
         (json!({"limits": {"max": 1e30}}), false),
+        (json!({"limits": {"max": -0.0}}), false),
+        (json!({"limits": {"max": 9_007_199_254_740_991.0}}), true),
+        (json!({"limits": {"max": 9_007_199_254_740_992.0}}), false),
     ] {
         let result = admit("allow := true\nunused := 1", data.clone());
         assert_eq!(result.is_ok(), admitted, "{data}");

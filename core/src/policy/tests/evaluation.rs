@@ -48,7 +48,10 @@ fn failures_at_run_time_never_allow() {
     for (rules, claims) in [
         ("allow if input.claims.a / input.claims.b > 0", json!({"a": 1, "b": 0})),
         ("allow if input.claims.a + 1 > 0", json!({"a": "x"})),
-        ("allow if input.claims.a * input.claims.a > 0", json!({"a": 1e300})),
+        (
+            "allow if { x := input.claims.a * input.claims.a; y := x * x * x * x; y * y * y > 0 }",
+            json!({"a": u64::MAX}),
+        ),
         ("allow if max(input.claims.a) > 0", json!({"a": "x"})),
         ("allow if substring(input.claims.a, 1, 2) == 1", json!({"a": 5})),
         ("allow if net.cidr_contains(\"10.0.0.0/8\", input.claims.a)", json!({"a": "x"})),
@@ -60,63 +63,68 @@ fn failures_at_run_time_never_allow() {
     }
 }
 
+/// Each function in a policy of its own: an error of one would hide the others.
 #[wasm_bindgen_test(unsupported = test)]
 fn no_input_makes_it_panic() {
-    let rules = "allow if count(ok) > 1000\n".to_owned()
-        + &[
-            "array.slice(x, 1, 9)",
-            "bits.lsh(x, 999)",
-            "bits.negate(x)",
-            "base64.decode(x)",
-            "base64url.decode(x)",
-            "concat(\"-\", x)",
-            "count(x)",
-            "format_int(x, 16)",
-            "glob.match(\"a*b\", [\"/\"], x)",
-            "hex.decode(x)",
-            "indexof(x, \"ä\")",
-            "intersection(x)",
-            "lower(x)",
-            "max(x)",
-            "net.cidr_contains(\"::/0\", x)",
-            "net.cidr_contains(x, \"::1\")",
-            "object.get(x, [1, \"a\"], 0)",
-            "object.keys(x)",
-            "object.union_n(x)",
-            "product(x)",
-            "regex.find_all_string_submatch_n(`(.)|(..)`, x, -1)",
-            "replace(x, \"ä\", \"b\")",
-            "sort(x)",
-            "split(x, \"\")",
-            "sprintf(\"%s%v\", [x, x])",
-            "strings.any_prefix_match(x, x)",
-            "strings.reverse(x)",
-            "substring(x, 1, -1)",
-            "sum(x)",
-            "trim(x, x)",
-            "union(x)",
-            "upper(x)",
-            "x - x",
-            "x * x",
-            "x / x",
-            "x % x",
-            "{1} & x",
-            "{1} | x",
-        ]
-        .iter()
-        .enumerate()
-        .map(|(n, call)| format!("ok contains \"{n}\" if y{n} == 1\ny{n} := {call} if x := input.claims.x\n"))
-        .collect::<String>();
-    let mut policy = admit(&rules, json!({})).unwrap_or_else(|error| panic!("{error}"));
+    let calls = &[
+        "array.slice(x, 1, 9)",
+        "bits.lsh(x, 999)",
+        "bits.negate(x)",
+        "base64.decode(x)",
+        "base64url.decode(x)",
+        "concat(\"-\", x)",
+        "count(x)",
+        "format_int(x, 16)",
+        "glob.match(\"a*b\", [\"/\"], x)",
+        "hex.decode(x)",
+        "indexof(x, \"ä\")",
+        "intersection(x)",
+        "lower(x)",
+        "max(x)",
+        "net.cidr_contains(\"::/0\", x)",
+        "net.cidr_contains(x, \"::1\")",
+        "object.get(x, [1, \"a\"], 0)",
+        "object.keys(x)",
+        "object.union_n(x)",
+        "product(x)",
+        "regex.find_all_string_submatch_n(`(.)|(..)`, x, -1)",
+        "replace(x, \"ä\", \"b\")",
+        "sort(x)",
+        "split(x, \"\")",
+        "sprintf(\"%s%v\", [x, x])",
+        "strings.any_prefix_match(x, x)",
+        "strings.reverse(x)",
+        "substring(x, 1, -1)",
+        "sum(x)",
+        "trim(x, x)",
+        "union(x)",
+        "upper(x)",
+        "x - x",
+        "x * x",
+        "x / x",
+        "x % x",
+        "{1} & x",
+        "{1} | x",
+        "regex.match(`^(a|b)*$`, x)",
+        "regex.replace(x, `ä`, \"b\")",
+        "regex.split(`/`, x)",
+        "array.concat(x, x)",
+        "object.union(x, x)",
+        "object.filter(x, x)",
+        "object.remove(x, x)",
+        "object.subset(x, x)",
+        "strings.count(x, \"\")",
+        "to_number(x)",
+        "x < [x]",
+        "x == [x]",
+        "x in x",
+    ];
     let deep = (0..14).fold(json!([]), |inner, _| json!([inner, {"a": 1}]));
-    for x in [
+    let inputs = [
         json!(null),
         json!(true),
         json!(0),
         json!(-1),
-        json!(1.5),
-        json!(1e308),
-        json!(-1e308),
         json!(u64::MAX),
         json!(i64::MIN),
         json!(""),
@@ -131,12 +139,27 @@ fn no_input_makes_it_panic() {
         json!(["", 1, null]),
         json!({}),
         json!({"": {}}),
-        json!([1e308, 1e308]),
         json!(vec![9_007_199_254_740_993_u64; 500]),
         deep,
-    ] {
-        let result = evaluate(&mut policy, &json!({ "x": x }));
-        assert!(!matches!(result, Ok(Decision::Allow { .. })), "{x}: {result:?}");
+    ];
+    for call in calls {
+        let mut policy = admit(&format!("allow if r == \"never\"\nr := {call} if x := input.claims.x"), json!({}))
+            .unwrap_or_else(|error| panic!("{call}: {error}"));
+        for x in &inputs {
+            let result = evaluate(&mut policy, &json!({ "x": x }));
+            let ended = matches!(result, Ok(Decision::Deny { .. }) | Err(PolicyEngineError::Unsupported(_)));
+            assert!(ended, "{call}: {x}: {result:?}");
+        }
+    }
+}
+
+/// OPA takes these, and cannot always print them: behind a `not` they may not be undefined.
+#[wasm_bindgen_test(unsupported = test)]
+fn what_is_no_plain_number_ends_the_evaluation() {
+    let mut policy = admit("allow if not to_number(input.claims.x)", json!({})).unwrap();
+    for text in ["1_000", "1_0", "0_1", "+5", "00", "1.", "-0", "1e3", "0x1p4", "0.5"] {
+        let result = evaluate(&mut policy, &json!({ "x": text }));
+        assert_eq!(result, Err(PolicyEngineError::Unsupported(crate::policy::Stop::NotWhole)), "{text}");
     }
 }
 
@@ -175,15 +198,12 @@ fn only_what_is_used_is_asked_for() {
         ("allow if input == {}", &Member::ALL),
         ("allow if { x := input; x.sub }", &Member::ALL),
         ("allow if input[input.method]", &Member::ALL),
-        ("allow if some input.claims[_]", &[Claims]),
+        ("allow if input.claims[_]", &[Claims]),
         ("allow if { some k; input[k] == 1 }", &Member::ALL),
         ("allow if f(input)\nf(x) if x.sub", &Member::ALL),
         ("allow if data.x[input]", &Member::ALL),
     ] {
-        let Ok(policy) = admit(rules, json!({})) else {
-            assert!(rules.contains("some input"), "{rules}");
-            continue;
-        };
+        let policy = admit(rules, json!({})).unwrap_or_else(|error| panic!("{rules}: {error}"));
         let mut uses: Vec<_> = policy.uses().iter().map(Member::name).collect();
         let mut expected: Vec<_> = expected.iter().map(|member| member.name()).collect();
         uses.sort_unstable();

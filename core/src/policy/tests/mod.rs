@@ -1,6 +1,7 @@
 //! Tests of admission and evaluation together.
 
 mod admission;
+mod bounds;
 mod evaluation;
 mod example;
 mod semantics;

@@ -3,7 +3,7 @@
 use super::super::Policy;
 use super::super::decision::Decision;
 use super::super::error::PolicyEngineError;
-use super::super::functions::sorted;
+use super::super::functions::{self, sorted};
 use super::super::input::{Input, InputKeys};
 use super::super::uses::Uses;
 use super::super::value::{self, Unusable};
@@ -123,7 +123,7 @@ impl Policy {
     pub(super) fn run(&mut self, input: &Value, now: Timestamp, budget: usize) -> Result<Value, VmError> {
         self.machine.set_input(input.clone());
         self.machine.set_max_instructions(budget);
-        self.clock.set(&mut self.machine, now, self.max_instructions);
+        functions::begin(self.max_instructions, now, &self.regexes);
         let result = self.machine.execute_entry_point_by_index(0);
         self.machine.set_max_instructions(self.max_instructions);
         result

@@ -5,6 +5,7 @@
 
 use super::super::admission::{self, Findings};
 use super::super::error::{AdmissionError, Place, PolicyEngineError, Refusal};
+use super::super::functions;
 use super::super::program::{Inside, Probed, effects};
 use super::super::{Limits, Policy, PolicySource};
 use super::evaluation::{self, Evaluation, InputError, is_exhausted};
@@ -156,7 +157,8 @@ impl Explainer {
         let budget = self.policy.max_instructions;
         let real = self.policy.run(input, now, budget);
         let mut story = Story { outline: &self.outline, bodies: HashMap::new(), frames: Vec::new(), entry: None, most };
-        let watched = self.recorder.run(input.clone(), now, budget, |probed, moment| story.tell(probed, &moment));
+        functions::begin(budget, now, &self.policy.regexes);
+        let watched = self.recorder.run(input.clone(), budget, |probed, moment| story.tell(probed, &moment));
         let entry = story.end(self.recorder.probed(), watched.as_ref().ok());
         let same = match (&real, &watched) {
             (Ok(real), Ok(watched)) => real == watched,

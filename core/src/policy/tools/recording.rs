@@ -1,10 +1,9 @@
 //! Watching the machine at work.
 
 use super::super::program::Probed;
-use crate::time::Timestamp;
 use regorus::Value;
 use regorus::rvm::RegoVM;
-use regorus::rvm::vm::{ExecutionMode, ExecutionState, SuspendReason, VmError};
+use regorus::rvm::vm::{ExecutionMode, ExecutionState, VmError};
 
 /// A machine that stops before each instruction.
 pub(super) struct Recorder {
@@ -56,7 +55,6 @@ impl Recorder {
     pub(super) fn run(
         &mut self,
         input: Value,
-        now: Timestamp,
         budget: usize,
         mut show: impl FnMut(&Probed, Moment<'_>),
     ) -> Result<Value, VmError> {
@@ -64,14 +62,13 @@ impl Recorder {
         self.machine.set_max_instructions(budget.saturating_mul(PROBES));
         let mut result = self.machine.execute_entry_point_by_index(0)?;
         loop {
-            let ExecutionState::Suspended { reason, pc, .. } = self.machine.execution_state() else {
+            let ExecutionState::Suspended { pc, .. } = self.machine.execution_state() else {
                 return Ok(result);
             };
-            let answer = matches!(reason, SuspendReason::HostAwait { .. }).then(|| Value::from(now.nanos()));
             if let Some(moment) = self.moment(*pc) {
                 show(&self.probed, moment);
             }
-            result = self.machine.resume(answer)?;
+            result = self.machine.resume(None)?;
         }
     }
 

@@ -115,6 +115,7 @@ pub(crate) const FEATURES: &[Feature] = &[
             "to_number(input.query.page[0])",
             "to_number(\"-17\")",
             "to_number(\"\")",
+            "to_number(\"_\")",
             "to_number(\"-\")",
             "to_number(\"0\")",
             "to_number(\"inf\")",
