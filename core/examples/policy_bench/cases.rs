@@ -17,7 +17,7 @@ pub(crate) const CASES: [(&str, fn() -> Case); 8] = [
     ("grants-100000", || grants(100_000)),
     ("rules-1000", || rules(1_000)),
     ("globs-1000", || globs(1_000)),
-    ("regexes-1000", || regexes(1_000)),
+    ("regexes-200", || regexes(200)),
 ];
 
 /// A policy and what is asked of it.

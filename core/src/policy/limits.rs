@@ -3,7 +3,8 @@
 /// Limits on a policy and on one evaluation of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Instructions of the machine in one evaluation (about 0.1 µs each in Envoy); a call of a builtin counts as one.
+    /// Instructions of the machine in one evaluation (about 0.1 µs each in Envoy). What functions and comparisons read and
+    /// make is paid for beside them: 16 elements, or 256 bytes of text, for each instruction.
     pub max_instructions: usize,
     /// Bytes of Rego in all modules together.
     pub max_source_bytes: usize,
