@@ -8,6 +8,7 @@ mod kubernetes;
 mod policy;
 mod policy_delivery;
 mod push;
+mod readme;
 mod render;
 mod rotation;
 mod tokens;
