@@ -87,9 +87,10 @@ fn check_rule(name: &str, definitions: &[&Rule]) -> Result<(), AdmissionError> {
     if let Some(second) = defaults.next() {
         return conflict(second.span(), "give it one default");
     }
-    if definitions.len() > MAX_DEFINITIONS {
-        let what = "definitions of one rule";
-        let refusal = Refusal::TooMuch { what, found: definitions.len(), limit: MAX_DEFINITIONS };
+    let bodies = definitions.iter().map(|rule| bodies(rule)).fold(0, usize::saturating_add);
+    if bodies > MAX_DEFINITIONS {
+        let what = "definitions of one rule, or bodies of them";
+        let refusal = Refusal::TooMuch { what, found: bodies, limit: MAX_DEFINITIONS };
         return definitions.first().map_or(Ok(()), |first| Err(refusal.at(first.span())));
     }
     let values: Vec<Definition<'_>> = definitions.iter().filter_map(|rule| Definition::of(rule)).flatten().collect();
@@ -102,6 +103,13 @@ fn check_rule(name: &str, definitions: &[&Rule]) -> Result<(), AdmissionError> {
         }
     }
     definitions.iter().try_for_each(|rule| check_partial_object(name, rule, definitions))
+}
+
+fn bodies(rule: &Rule) -> usize {
+    match rule {
+        Rule::Spec { bodies, .. } => bodies.len().max(1),
+        Rule::Default { .. } => 1,
+    }
 }
 
 /// One body of a rule with the values it can give; `else` bodies belong to the one before.

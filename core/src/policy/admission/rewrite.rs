@@ -73,25 +73,43 @@ pub(super) fn apply(
     parsed: &[Parsed],
     mut rewrites: Vec<Rewrite>,
 ) -> Result<Vec<Module>, AdmissionError> {
-    // From the end, so that the offsets before stay true.
-    rewrites.sort_by_key(|rewrite| (rewrite.module, std::cmp::Reverse(rewrite.start)));
+    rewrites.sort_by_key(|rewrite| (rewrite.module, rewrite.start, rewrite.end));
     // The value of a rule with several bodies is looked at for each.
     rewrites.dedup();
-    let mut modules = source.modules.clone();
+    let written = rewrites.iter().map(|rewrite| rewrite.text.len()).fold(0, usize::saturating_add);
+    if written > MAX_WRITTEN {
+        let what = "bytes that imported paths and regexes take when they are written out";
+        return Err(Refusal::TooMuch { what, found: written, limit: MAX_WRITTEN }.into());
+    }
     let mut sizes: Vec<Size> = parsed.iter().map(Size::of).collect();
     for rewrite in &rewrites {
-        let range = rewrite.start..rewrite.end;
-        let module = modules.get_mut(rewrite.module).filter(|module| module.rego.get(range.clone()).is_some());
-        let size = sizes.get_mut(rewrite.module);
-        if let (Some(module), Some(size)) = (module, size) {
-            module.rego.replace_range(range, &rewrite.text);
-            size.add(rewrite.adds);
-        }
+        sizes.get_mut(rewrite.module).into_iter().for_each(|size| size.add(rewrite.adds));
     }
-    if !rewrites.is_empty() && sizes_of(&modules, source) != sizes {
-        return Err(Refusal::Compile("the policy cannot be written for the machine".to_owned()).into());
+    let modules = source.modules.iter().enumerate().map(|(index, module)| {
+        let rego = rewritten(&module.rego, rewrites.iter().filter(|rewrite| rewrite.module == index));
+        rego.map(|rego| Module { name: module.name.clone(), rego })
+    });
+    let modules: Option<Vec<Module>> = modules.collect();
+    match modules {
+        Some(modules) if rewrites.is_empty() || sizes_of(&modules, source) == sizes => Ok(modules),
+        _ => Err(Refusal::Compile("the policy cannot be written for the machine".to_owned()).into()),
     }
-    Ok(modules)
+}
+
+/// What all rewrites put in, at most: a name is short, and what it is imported as may be long.
+const MAX_WRITTEN: usize = 512 * 1024;
+
+/// A module's text, changed from its beginning to its end; None where changes lie within each other.
+fn rewritten<'a>(rego: &str, rewrites: impl Iterator<Item = &'a Rewrite>) -> Option<String> {
+    let mut text = String::new();
+    let mut done = 0;
+    for rewrite in rewrites {
+        text.push_str(rego.get(done..rewrite.start)?);
+        text.push_str(&rewrite.text);
+        done = rewrite.end;
+    }
+    text.push_str(rego.get(done..)?);
+    Some(text)
 }
 
 fn sizes_of(modules: &[Module], source: &PolicySource) -> Vec<Size> {

@@ -7,6 +7,7 @@ use super::findings::Findings;
 use super::syntax::Parsed;
 use super::tree::{Visitor, comprehension, walk_module};
 use regorus::unstable::{Expr, Literal, LiteralStmt, Query, Rule};
+use serde_json::Value as Json;
 
 /// Modules, at most.
 const MAX_MODULES: usize = 64;
@@ -16,7 +17,20 @@ pub(super) fn check(source: &PolicySource, limits: &Limits) -> Result<(), Refusa
     at_most("modules", source.modules.len(), MAX_MODULES)?;
     let rego = source.modules.iter().map(|module| module.rego.len()).fold(0, usize::saturating_add);
     at_most("bytes of Rego", rego, limits.max_source_bytes)?;
-    at_most("bytes of data (`policy.max_data`)", source.data.to_string().len(), limits.max_data_bytes)
+    at_most("bytes of data (`policy.max_data`)", source.data.to_string().len(), limits.max_data_bytes)?;
+    let what = "objects and arrays in the data (one for each 16 bytes of `policy.max_data`)";
+    at_most(what, collections(&source.data), limits.max_data_bytes / BYTES_PER_COLLECTION)
+}
+
+/// Each takes about a kilobyte of memory, however little there is in it.
+const BYTES_PER_COLLECTION: usize = 16;
+
+fn collections(data: &Json) -> usize {
+    match data {
+        Json::Array(items) => items.iter().map(collections).fold(1, usize::saturating_add),
+        Json::Object(members) => members.values().map(collections).fold(1, usize::saturating_add),
+        _ => 0,
+    }
 }
 
 /// Definitions in all modules together, and imports in one.

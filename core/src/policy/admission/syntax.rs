@@ -71,7 +71,7 @@ fn parse_module(
     reads: &mut usize,
 ) -> Result<Parsed, AdmissionError> {
     let source = Source::from_contents(module.name.clone(), module.rego.clone()).map_err(syntax)?;
-    tokens::check(&source, reads)?;
+    tokens::check(&source, columns, reads)?;
     parse_source(index, &source, version, columns)
 }
 

@@ -8,6 +8,7 @@ use super::super::error::{AdmissionError, Refusal};
 use super::syntax::located;
 use regorus::unstable::{Lexer, Source, Span, TokenKind};
 use std::fmt::Display;
+use std::num::NonZeroU32;
 
 /// Brackets inside one another.
 const MAX_NESTING: usize = 10;
@@ -18,8 +19,9 @@ const MAX_CHAIN: usize = 64;
 const MAX_READS: usize = 200_000;
 
 /// Refuses text beyond the bounds. `reads` is how often brackets were read in the modules before.
-pub(super) fn check(source: &Source, reads: &mut usize) -> Result<(), AdmissionError> {
+pub(super) fn check(source: &Source, columns: NonZeroU32, reads: &mut usize) -> Result<(), AdmissionError> {
     let mut lexer = Lexer::new(source);
+    lexer.set_max_col(columns);
     let mut chains = Chains { reads, nesting: 0, open: vec![Level::default()], line: 1, after_operand: false };
     loop {
         let token = lexer.next_token().map_err(|error| unreadable(&error))?;

@@ -142,6 +142,9 @@ fn check_inside(statement: &LiteralStmt) -> Result<(), AdmissionError> {
         Literal::SomeIn { collection, .. } => check_nested(collection),
         Literal::Every { key, value, domain, query, .. } => {
             check_nested(domain)?;
+            if let Some(key) = key.as_ref().filter(|key| key.text() == value.text() && key.text() != "_") {
+                return Err(refusal("one name for key and value of an `every` is", "give them two", key));
+            }
             let own: Names<'_> = key.iter().chain([value]).map(Span::text).filter(|name| *name != "_").collect();
             check_body(query, &own, &[])?;
             let used: Names<'_> = query.stmts.iter().flat_map(used_in).collect();

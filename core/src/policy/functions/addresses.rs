@@ -1,5 +1,6 @@
 //! `net.cidr_contains`, `net.cidr_is_valid`, as Go's `net` reads addresses: an IPv4 address inside an IPv6 one is IPv4.
 
+use super::meter::spend_flat;
 use super::{Outcome, builtin};
 use regorus::Value;
 use regorus::unstable::BuiltinFcn;
@@ -25,6 +26,7 @@ fn cidr_contains(arguments: &[Value]) -> Outcome {
 }
 
 fn cidr_is_valid(arguments: &[Value]) -> Outcome {
+    arguments.iter().filter(|value| matches!(value, Value::String(_))).try_for_each(spend_flat)?;
     Ok(Value::from(matches!(arguments, [Value::String(text)] if Network::parse(text).is_some())))
 }
 

@@ -60,8 +60,8 @@ fn print_rego(text: &mut String, value: &Value) -> Result<(), Stop> {
         Value::String(value) => print_quoted(text, value)?,
         Value::Array(items) => print_list(text, ["[", "]"], items.iter(), print_rego)?,
         Value::Set(items) if items.is_empty() => text.push_str("set()"),
-        Value::Set(items) => print_list(text, ["{", "}"], sorted(items.iter()), print_rego)?,
-        Value::Object(members) => print_list(text, ["{", "}"], sorted_members(members), |text, (key, value)| {
+        Value::Set(items) => print_list(text, ["{", "}"], sorted(items.iter())?, print_rego)?,
+        Value::Object(members) => print_list(text, ["{", "}"], sorted_members(members)?, |text, (key, value)| {
             print_rego(text, key)?;
             text.push_str(": ");
             print_rego(text, value)

@@ -36,7 +36,7 @@ pub(super) use meter::left;
 pub(super) use operators::call;
 pub(super) use order::ORDERED;
 #[cfg(feature = "policy-tools")]
-pub(super) use order::sorted;
+pub(super) use order::sorted_for_people;
 pub(super) use patterns::{Pattern, Regexes};
 
 use super::error::Refusal;

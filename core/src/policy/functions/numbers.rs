@@ -11,10 +11,9 @@ pub(super) fn find(name: &str) -> Option<BuiltinFcn> {
         "product" => builtin!([Whole], existing product),
         "format_int" => builtin!([Number, Number], existing format_int),
         "to_number" => builtin!([Free], existing to_number),
-        "abs" => builtin!([Number], regorus "abs"),
-        "ceil" => builtin!([Number], regorus "ceil"),
-        "floor" => builtin!([Number], regorus "floor"),
-        "round" => builtin!([Number], regorus "round"),
+        "abs" => builtin!([Number], existing abs),
+        "ceil" | "floor" => builtin!([Number], existing whole),
+        "round" => builtin!([Number], existing round),
         _ => return None,
     })
 }
@@ -34,6 +33,32 @@ fn fold(arguments: &[Value], first: i64, operation: fn(&[Value]) -> Outcome) -> 
         _ => return Ok(Value::Undefined),
     };
     items.into_iter().try_fold(Value::from(first), |result, item| operation(&[result, item.clone()]))
+}
+
+/// A whole number, up to where OPA rounds to 64 bits of precision.
+fn whole(arguments: &[Value]) -> Outcome {
+    match arguments {
+        [value @ Value::Number(number)] if number.as_i64().is_some() || number.as_u64().is_some() => Ok(value.clone()),
+        [Value::Number(_)] => Err(Stop::TooLarge),
+        _ => Ok(Value::Undefined),
+    }
+}
+
+fn abs(arguments: &[Value]) -> Outcome {
+    match arguments {
+        [Value::Number(number)] if number.as_i64().is_some_and(i64::is_negative) => {
+            Ok(number.as_i64().map_or(Value::Undefined, |number| Value::from(number.unsigned_abs())))
+        }
+        _ => whole(arguments),
+    }
+}
+
+/// OPA rounds by adding a half, which costs a bit of precision.
+fn round(arguments: &[Value]) -> Outcome {
+    match arguments {
+        [Value::Number(number)] if number.as_i64().is_none() => Err(Stop::TooLarge),
+        _ => whole(arguments),
+    }
 }
 
 /// In base 2, 8, 10 or 16.

@@ -208,12 +208,12 @@ fn deep_calls_are_refused() {
 
 #[wasm_bindgen_test(unsupported = test)]
 fn sizes_are_bounded() {
-    let limits = Limits { max_source_bytes: 100, max_data_bytes: 20, max_data_depth: 2, ..Limits::default() };
+    let limits = Limits { max_source_bytes: 100, max_data_bytes: 64, max_data_depth: 2, ..Limits::default() };
     let rego = |length: usize| format!("package scbte\nallow := true #{}", "x".repeat(length));
     for (name, source, admitted) in [
         ("fits", source(&rego(10), json!({"a": {"b": 1}})), true),
         ("source", source(&rego(100), json!({})), false),
-        ("data", source(&rego(1), json!({"a": "x".repeat(20)})), false),
+        ("data", source(&rego(1), json!({"a": "x".repeat(64)})), false),
         ("depth of the data", source(&rego(1), json!({"a": {"b": {}}})), false),
         ("data that is no object", source(&rego(1), json!([])), false),
     ] {

@@ -59,6 +59,13 @@ const WORK: &[&str] = &[
     "allow if { some x in input.claims.xs; regex.find_n(`a.*b|a`, input.claims.text, -1) == x }",
     "allow if { some x in input.claims.xs; strings.any_prefix_match(input.claims.texts, input.claims.texts); x < 0 }",
     "allow if { some x in input.claims.xs; startswith(input.claims.text, input.claims.text); x < 0 }",
+    "allow if { some x in input.claims.xs; net.cidr_is_valid(input.claims.text); x < 0 }",
+    "allow if { some x in input.claims.xs; max(input.claims.ys) == x; x < 0 }",
+    // Sets in sets: each comparison sorts both, and what is in them.
+    "allow if { w := [[x8, i] | some i in array.slice(input.claims.xs, 0, 300)]; sort(w) == [] }\nx0 := {1}\nz0 := {2}\n\
+     x1 := {x0} | {z0}\nz1 := x1 | {{1}}\nx2 := {x1} | {z1}\nz2 := x2 | {{2}}\nx3 := {x2} | {z2}\nz3 := x3 | {{3}}\n\
+     x4 := {x3} | {z3}\nz4 := x4 | {{4}}\nx5 := {x4} | {z4}\nz5 := x5 | {{5}}\nx6 := {x5} | {z5}\nz6 := x6 | {{6}}\n\
+     x7 := {x6} | {z6}\nz7 := x7 | {{7}}\nx8 := {x7} | {z7}",
 ];
 
 #[wasm_bindgen_test(unsupported = test)]
@@ -216,4 +223,70 @@ fn large_data_is_no_problem() {
                  allow if object.get(data.grants, input.sub, [])[0] == input.ctx";
     let mut policy = Policy::admit(&source(rules, data), &limits).unwrap();
     assert!(matches!(evaluate(&mut policy, &json!({})), Ok(Decision::Allow { .. })));
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn what_admission_would_look_at_for_long_is_refused() {
+    let bodies = "{1}{1}{1}{1}\n".repeat(400);
+    let long = "n".repeat(900);
+    let uses = "p.r;\n".repeat(200);
+    let users: String = (0..4).map(|n| format!("b{n} if {{ {uses}true }}\n")).collect();
+    let importer = format!("package scbte\nimport data.{long} as p\nallow if b0\n{users}");
+    let imported = format!("package {long}\nr := 1\n");
+    let many = PolicySource {
+        modules: [importer, imported].map(|rego| Module { name: "a.rego".into(), rego }).into(),
+        ..source("", json!({}))
+    };
+    let nested: Vec<Value> = (0..30_000).map(|_| json!({"": {"": {}}})).collect();
+    for (name, source, what) in [
+        (
+            "bodies",
+            source(&format!("package scbte\nallow if f(1)\nf(1) := 1 if {bodies}\nf(2) := 2 if {bodies}\n"), json!({})),
+            "definitions of one rule",
+        ),
+        ("imports", many, "bytes that imported paths"),
+        (
+            "collections",
+            source("package scbte\nallow := true\n", json!({"l": nested})),
+            "objects and arrays in the data",
+        ),
+    ] {
+        match Policy::admit(&source, &Limits::default()).map(drop) {
+            Err(AdmissionError { refusal: Refusal::TooMuch { what: found, .. }, .. }) if found.starts_with(what) => {}
+            other => panic!("{name}: {other:?}"),
+        }
+    }
+}
+
+/// Lines that authors can write are not too long when they are written out.
+#[wasm_bindgen_test(unsupported = test)]
+fn what_is_written_out_may_be_longer_than_a_line() {
+    let calls = r"regex.match(`^\w+$`, input.claims.s); ".repeat(25);
+    let rules = format!("allow if {{ {calls}true }}");
+    assert!(rules.len() < 1024);
+    let mut policy = admit(&rules, json!({})).unwrap();
+    assert!(matches!(evaluate(&mut policy, &json!({"s": "abc"})), Ok(Decision::Allow { .. })));
+}
+
+/// OPA rounds to 64 bits of precision there.
+#[wasm_bindgen_test(unsupported = test)]
+fn numbers_that_opa_would_round_end_an_evaluation() {
+    for (number, function, expected) in [
+        (json!(9_223_372_036_854_775_807_u64), "round", true),
+        (json!(9_223_372_036_854_775_809_u64), "round", false),
+        (json!(u64::MAX), "round", false),
+        (json!(u64::MAX), "ceil", true),
+        (json!(u64::MAX), "abs", true),
+        (json!(i64::MIN), "floor", true),
+    ] {
+        let rules = format!("allow if {function}(input.claims.x) == input.claims.x");
+        let result = evaluate(&mut admit(&rules, json!({})).unwrap(), &json!({"x": number}));
+        assert_eq!(matches!(result, Ok(Decision::Allow { .. })), expected, "{function}({number}): {result:?}");
+    }
+    let beyond = "allow if ceil(input.claims.x + 1) == input.claims.x + 1";
+    let result = evaluate(&mut admit(beyond, json!({})).unwrap(), &json!({"x": u64::MAX}));
+    assert_eq!(result, Err(PolicyEngineError::Unsupported(Stop::TooLarge)));
+    let least = "allow if abs(input.claims.x) == 9223372036854775808";
+    let result = evaluate(&mut admit(least, json!({})).unwrap(), &json!({"x": i64::MIN}));
+    assert!(matches!(result, Ok(Decision::Allow { .. })), "{result:?}");
 }

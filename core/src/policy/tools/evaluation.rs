@@ -3,7 +3,7 @@
 use super::super::Policy;
 use super::super::decision::Decision;
 use super::super::error::PolicyEngineError;
-use super::super::functions::{self, sorted};
+use super::super::functions::{self, sorted_for_people};
 use super::super::input::{Input, InputKeys};
 use super::super::uses::Uses;
 use super::super::value::{self, Unusable};
@@ -43,7 +43,7 @@ const MAX_DEPTH: usize = json::MAX_DEPTH as usize + 2;
 fn json_of(value: &Value) -> Json {
     match value {
         Value::Array(items) => items.iter().map(json_of).collect(),
-        Value::Set(items) => sorted(items.iter()).into_iter().map(json_of).collect(),
+        Value::Set(items) => sorted_for_people(items.iter()).into_iter().map(json_of).collect(),
         Value::Object(members) => {
             let members = members.iter().map(|(key, member)| match key {
                 Value::String(name) => (name.as_ref().to_owned(), json_of(member)),

@@ -133,10 +133,13 @@ pub(crate) const FEATURES: &[Feature] = &[
             "allow if { input.claims.ns[i] == 3; every x in input.claims.ns { input.claims.ns[i] >= x } }",
             "allow if every x in input.claims.ns { input.claims.ns[i] == x; i < 2 }",
         ],
-        not_admitted: &[(
-            "allow if { every x in [3] { input.claims.ns[i] == x }; input.claims.ns[i] == 3 }",
-            "an `every` before what binds a variable of its body",
-        )],
+        not_admitted: &[
+            ("deny if { every x, x in input.claims.xs { x == 5 } }\nallow if not deny", "one name for key and value"),
+            (
+                "allow if { every x in [3] { input.claims.ns[i] == x }; input.claims.ns[i] == 3 }",
+                "an `every` before what binds a variable of its body",
+            ),
+        ],
     },
     Feature {
         title: "comprehensions: arrays, sets, objects",
