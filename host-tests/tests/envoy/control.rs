@@ -1,12 +1,13 @@
 //! The control API: what is signed for this filter is taken, everything else refused, and what was in force stays so.
 
 use crate::support::{
-    Failure, Outcome, Own, USERS, assert_admitted, assert_refused, gateway, good_call, shared, start, until,
+    Failure, Outcome, Own, SOON, USERS, assert_admitted, assert_refused, gateway, good_call, shared, start, until,
 };
 use scbte_core::envelope::sign::Signing;
 use scbte_core::time::Timestamp;
 use scbte_host_tests::fixture::{
-    API_GATEWAY, Authority, Control, EnvelopeKey, Listener, Request, TRUST_DOMAIN, bundle_of, dev_bundle, now, send,
+    API_GATEWAY, Authority, Control, EnvelopeKey, Listener, Request, TRUST_DOMAIN, bundle_of, dev_bundle, eventually,
+    now, send,
 };
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -208,13 +209,25 @@ async fn policies_are_pushed_the_same_way() -> Outcome {
     }
     let response = control.put_policy(key.policy(&later(), &everybody)).await?;
     assert_eq!(response.status, 200, "{}", response.text());
-    until(&stack, "the policy to be in force", &call, |response| response.status == 200).await?;
+    let first = another_policy(&control, None).await?;
+    assert_admitted(&stack.send(&call).await?, "by the first policy");
 
     let nobody = policy("allow := {\"allow\": false, \"reason\": \"closed\"}");
     assert_eq!(control.put_policy(key.policy(&later(), &nobody)).await?.status, 200);
-    let denied = until(&stack, "the next policy to be in force", &call, |response| response.status == 403).await?;
-    assert_refused(&denied, 403, "closed", "by the next policy");
+    another_policy(&control, first).await?;
+    assert_refused(&stack.send(&call).await?, 403, "closed", "by the next policy");
     assert_eq!(control.put_policy(key.policy(&later(), &policy("allow := "))).await?.status, 422);
     assert_refused(&stack.send(&call).await?, 403, "closed", "after a policy that was refused");
     Ok(())
+}
+
+/// Waits until all workers run one policy, other than that of before: its digest.
+async fn another_policy(control: &Control, before: Option<String>) -> Result<Option<String>, Error> {
+    eventually("one other policy on all workers", SOON, async || {
+        let status = control.status().await?;
+        let digest = status.roots.first().and_then(|root| root.policy.clone());
+        let one = digest.is_some() && status.roots.iter().all(|root| root.policy == digest);
+        Ok(if one && digest != before { Ok(digest) } else { Err(format!("{:?}", status.roots)) })
+    })
+    .await
 }
