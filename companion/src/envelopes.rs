@@ -229,10 +229,11 @@ impl<S: Subject> Envelopes<S> {
         let current = self.newest.borrow().clone();
         let Some(revision) = to_sign(trigger, &subject, current.as_deref(), clock::now()) else { return };
         let Some(payload) = subject.payload() else { return };
-        let envelope = match self.signer.sign::<S>((payload.clone(), revision), clock::now()) {
+        let envelope = match self.signer.sign::<S>((payload, revision), clock::now()) {
             Ok(envelope) => envelope,
             Err(wait) => {
                 tokio::time::sleep(wait).await;
+                let Some(payload) = subject.payload() else { return };
                 // Whoever set the clock back further than that is answered by the next trigger.
                 let Ok(envelope) = self.signer.sign::<S>((payload, revision), clock::now()) else { return };
                 envelope

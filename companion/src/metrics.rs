@@ -63,7 +63,7 @@ pub(crate) struct Gauges {
     pub(crate) live: bool,
     /// How old what the identity source said last is, seconds.
     pub(crate) identity_age: Option<u64>,
-    /// Push targets, and whether each has the newest trust bundle.
+    /// Push targets, and whether each uses the newest trust bundle and policy.
     pub(crate) targets: Vec<(String, bool)>,
 }
 

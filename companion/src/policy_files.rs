@@ -293,10 +293,8 @@ impl Reader<'_> {
                 self.add(FileKind::of(&found.inside), Module { name: found.inside.clone(), rego }, place)
             }
             // The message names the file; where it belongs is told by its place in the folder.
-            Part::Data => {
-                Ok(self.documents.add_file(&found.inside, &content).map_err(|error| error.in_file(&place))?)
-            }
-            Part::RootData => Ok(self.documents.add_to_root(&place, &content)?),
+            Part::Data => Ok(self.documents.add_file(&place, &found.inside, &content)?),
+            Part::RootData => Ok(self.documents.add_file(&place, "", &content)?),
             Part::Manifest => {
                 let manifest = Manifest::read(&content);
                 self.files.manifest = manifest.map_err(|source| LoadError::Bundle { path: path.to_owned(), source })?;

@@ -1,6 +1,7 @@
 //! What a policy may cost, as the filter's configuration takes it: what is allowed here is allowed there.
 
 use bytesize::ByteSize;
+use scbte_core::policy::Limits;
 use std::str::FromStr;
 
 /// `policy.max_data`: bytes of data, at most.
@@ -14,7 +15,7 @@ pub(crate) struct NotMaxData(String);
 
 impl Default for MaxData {
     fn default() -> Self {
-        Self(1 << 20)
+        Self(Limits::default().max_data_bytes)
     }
 }
 

@@ -1,5 +1,6 @@
-//! Keeps one Envoy's trust bundle or policy current, level-triggered: every second, and at once when one was signed, it looks
-//! at what the Envoy has and does what brings it closer. Each Envoy has a task of its own; none waits for another.
+//! Keeps one Envoy's trust bundle or policy current, level-triggered: every second, and at once when one was signed, it
+//! looks at what the Envoy has and does what brings it closer. Each Envoy has a task for each of the two; none waits for
+//! another.
 
 use crate::clock;
 use crate::control_client::{ControlClient, ControlError, Held};
@@ -38,7 +39,8 @@ enum Step {
 struct Knowledge {
     /// Whether our source is alive.
     live: bool,
-    /// What was signed since (microseconds) may be newer; nothing, where that goes by our own signature.
+    /// When our source was last known to have this (microseconds): what was signed since may be newer. None: our own
+    /// `seq` decides.
     until: Option<u64>,
 }
 
@@ -100,7 +102,7 @@ impl TargetState {
     }
 }
 
-/// Looks after one Envoy.
+/// Looks after what one Envoy has of one kind.
 pub(crate) struct Reconciler<S> {
     client: ControlClient,
     newest: Newest,
@@ -117,7 +119,7 @@ pub(crate) struct Reconciler<S> {
 pub(crate) struct Shared<S> {
     /// Where the newest envelope is found.
     pub(crate) newest: Newest,
-    /// Whether its source is alive.
+    /// What its source says.
     pub(crate) subject: watch::Receiver<S>,
     /// Where to say that an Envoy has another companion's.
     pub(crate) contest: mpsc::Sender<()>,
@@ -214,7 +216,7 @@ impl<S: Subject> Reconciler<S> {
             TargetState::Waiting => {}
             TargetState::InSync => info!(%envoy, "Envoy has the newest {what}"),
             TargetState::Contested => warn!(%envoy, "Envoy has another companion's {what}"),
-            TargetState::Away(why) => warn!(%envoy, %why, "Envoy does not answer; trying every second"),
+            TargetState::Away(why) => warn!(%envoy, waiting = what, %why, "Envoy does not answer; trying every second"),
             TargetState::Refuses(why) => warn!(%envoy, %why, "Envoy refuses the {what}"),
         }
     }

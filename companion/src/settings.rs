@@ -1,19 +1,19 @@
 //! The settings of `scbte run`: flags, then environment variables, then a TOML file, then defaults; checked once.
 
+mod policy;
+
 use crate::allow_list::{AllowList, NotAPattern, Pattern};
 use crate::guards::GuardRules;
 use crate::http_client::{Endpoint, NotAnEndpoint};
 use crate::listen::{ListenAddress, NotAnAddress};
 use crate::logging::{LogFormat, LogLevel};
-use crate::policy_bundle::VerificationKey;
-use crate::policy_files::{LoadError, check_signable};
-use crate::policy_limits::{MaxData, NotMaxData};
-use crate::policy_source::{BundleServer, BundleUrl, INTERVALS, NotAUrl, Origin, PolicyRules, PolicySettings};
+use crate::policy_files::LoadError;
+use crate::policy_limits::NotMaxData;
+use crate::policy_source::{NotAUrl, PolicySettings};
 use crate::state::{self, StateError};
 use crate::words;
 use crate::workload_api::{NotASocket, Socket};
 use axum::http::HeaderName;
-use scbte_core::policy::{PolicySource, RegoVersion};
 use scbte_core::spiffe_id::{SpiffeId, SpiffeIdError, TrustDomain};
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
@@ -188,9 +188,6 @@ pub(crate) enum SettingsError {
     /// No key.
     #[error("`--policy-key`: {0}")]
     PolicyKey(String),
-    /// Something about a policy, and no policy.
-    #[error("`{0}` is given, but no `--policy`")]
-    NoPolicy(&'static str),
     /// Something that is given for naught.
     #[error("`{flag}` is given, but {why}")]
     InVain {
@@ -356,7 +353,7 @@ impl RawSettings {
         }
         Ok(Settings {
             identity: identity(&self)?,
-            policy: policy(&self)?,
+            policy: policy::policy(&self)?,
             state_dir: self.state_dir.ok_or(missing("--state-dir", "where keys and state are kept"))?,
             envelope_key: self.envelope_key,
             target: target(self.target)?,
@@ -424,84 +421,6 @@ fn target(name: Option<String>) -> Result<String, SettingsError> {
         true => Ok(name),
         false => Err(SettingsError::Target(name)),
     }
-}
-
-fn policy(settings: &RawSettings) -> Result<Option<PolicySettings>, SettingsError> {
-    let Some(policy) = &settings.policy else { return no_policy(settings).map(|()| None) };
-    let entrypoint = settings.policy_entrypoint.as_deref().unwrap_or(PolicySource::DEFAULT_ENTRYPOINT);
-    let max_data = settings.policy_max_data.as_deref().map(str::parse).transpose()?;
-    let MaxData(max_data) = max_data.unwrap_or_default();
-    let rules = PolicyRules {
-        entrypoint: entrypoint.to_owned(),
-        rego_version: (settings.policy_rego_v0 == Some(true)).then_some(RegoVersion::V0),
-        max_data,
-    };
-    Ok(Some(PolicySettings { origin: origin(policy, settings)?, shadow: settings.shadow_policy.clone(), rules }))
-}
-
-/// Without a policy, nothing about one means anything.
-fn no_policy(settings: &RawSettings) -> Result<(), SettingsError> {
-    let given = [
-        ("--shadow-policy", settings.shadow_policy.is_some()),
-        ("--policy-key", settings.policy_key.is_some()),
-        ("--policy-key-id", settings.policy_key_id.is_some()),
-        ("--policy-scope", settings.policy_scope.is_some()),
-        ("--policy-allow-unsigned", settings.policy_allow_unsigned == Some(true)),
-        ("--policy-interval", settings.policy_interval.is_some()),
-        ("--policy-entrypoint", settings.policy_entrypoint.is_some()),
-        ("--policy-rego-v0", settings.policy_rego_v0 == Some(true)),
-        ("--policy-max-data", settings.policy_max_data.is_some()),
-    ];
-    match given.into_iter().find(|(_, is_given)| *is_given) {
-        Some((flag, _)) => Err(SettingsError::NoPolicy(flag)),
-        None => Ok(()),
-    }
-}
-
-fn origin(policy: &str, settings: &RawSettings) -> Result<Origin, SettingsError> {
-    if BundleUrl::is_meant(policy) { server(policy, settings) } else { files(policy.into(), settings) }
-}
-
-fn files(path: PathBuf, settings: &RawSettings) -> Result<Origin, SettingsError> {
-    let why = "`--policy` is no URL";
-    for (flag, is_given) in [
-        ("--policy-allow-unsigned", settings.policy_allow_unsigned == Some(true)),
-        ("--policy-interval", settings.policy_interval.is_some()),
-    ] {
-        if is_given {
-            return Err(SettingsError::InVain { flag, why });
-        }
-    }
-    if settings.policy_key.is_some() {
-        check_signable(&path).map_err(SettingsError::NotSigned)?;
-    }
-    Ok(Origin::Files(path, policy_key(settings)?))
-}
-
-fn server(url: &str, settings: &RawSettings) -> Result<Origin, SettingsError> {
-    let url = url.parse()?;
-    let key = policy_key(settings)?;
-    if key.is_none() && settings.policy_allow_unsigned != Some(true) {
-        return Err(SettingsError::Unsigned);
-    }
-    let interval = settings.policy_interval.as_deref().unwrap_or("30s");
-    let span = humantime::parse_duration(interval).ok().filter(|span| INTERVALS.contains(span));
-    let span = span.ok_or_else(|| SettingsError::Interval(interval.to_owned()))?;
-    Ok(Origin::Server(Box::new(BundleServer::new(url, key, span))))
-}
-
-fn policy_key(settings: &RawSettings) -> Result<Option<VerificationKey>, SettingsError> {
-    let RawSettings { policy_key, policy_key_id: id, policy_scope: scope, .. } = settings;
-    let Some(path) = policy_key else {
-        let why = "no `--policy-key`";
-        return match (id, scope) {
-            (Some(_), _) => Err(SettingsError::InVain { flag: "--policy-key-id", why }),
-            (_, Some(_)) => Err(SettingsError::InVain { flag: "--policy-scope", why }),
-            (None, None) => Ok(None),
-        };
-    };
-    let key = VerificationKey::load(path, id.clone(), scope.clone());
-    key.map(Some).map_err(SettingsError::PolicyKey)
 }
 
 /// An empty list is refused: it reads as "none", and no list means "all".

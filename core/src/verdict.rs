@@ -17,6 +17,18 @@ pub enum Verdict {
     Deny(Denial),
 }
 
+impl Verdict {
+    /// Who calls, where that was proven.
+    #[must_use]
+    pub const fn caller(&self) -> Option<&Caller> {
+        match self {
+            Self::Allow(grant) => Some(&grant.caller),
+            Self::Deny(denial) => denial.caller.as_ref(),
+            Self::Bypass => None,
+        }
+    }
+}
+
 /// An admitted request.
 #[derive(Debug)]
 pub struct Grant {

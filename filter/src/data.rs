@@ -27,14 +27,13 @@ impl DataStream {
         let Ok(headers) = host::request_headers() else { return failed() };
         #[cfg(feature = "test-trap")]
         trap_if_asked(&headers);
-        // 1. Nobody but this filter speaks in its name.
-        let removed = remove_reserved(&headers);
-        let service = Rc::clone(&self.service);
-        let Ok(mut service) = service.try_borrow_mut() else { return failed() };
-        // Only a spoofed identity is worse than a refusal that shadow mode does not make.
-        if removed.is_err() {
+        // 1. Nobody but this filter speaks in its name. Where that fails nothing passes, in shadow mode neither.
+        if let Err(status) = remove_reserved(&headers) {
+            host::log(LogLevel::Error, &format!("refused, since a reserved header stays: {status:?}"));
             return failed();
         }
+        let service = Rc::clone(&self.service);
+        let Ok(mut service) = service.try_borrow_mut() else { return failed() };
         let Judged { verdict, id } = service.judge(&request(&headers));
         publish(&service, &verdict, id.as_deref());
         match (verdict, service.config.mode) {
@@ -142,12 +141,7 @@ fn publish(service: &Service, verdict: &Verdict, id: Option<&str>) {
     }
     host::publish("scbte_verdict", outcome.verdict());
     host::publish("scbte_reason", outcome.reason());
-    let caller = match verdict {
-        Verdict::Allow(grant) => Some(&grant.caller),
-        Verdict::Deny(denial) => denial.caller.as_ref(),
-        Verdict::Bypass => None,
-    };
-    if let Some(caller) = caller {
+    if let Some(caller) = verdict.caller() {
         host::publish("scbte_subject", caller.claims().sub.as_str());
     }
 }

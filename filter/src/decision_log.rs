@@ -32,8 +32,8 @@ pub(crate) struct Decision<'a> {
     pub(crate) outcome: Outcome,
     /// The request's method.
     pub(crate) method: &'a str,
-    /// The request's path, without the query, which can hold secrets.
-    pub(crate) path: &'a str,
+    /// `:path`, as it was sent: what can hold secrets stays out of the line.
+    pub(crate) target: &'a [u8],
     /// The policy in force.
     pub(crate) policy: PolicyVersion<'a>,
     /// What the policy to watch would have done, where that is another thing.
@@ -127,7 +127,8 @@ impl DecisionLog {
 }
 
 fn line(id: &str, decision: &Decision<'_>, now: Timestamp) -> Map<String, Value> {
-    let claims = caller(decision.verdict).map(Caller::claims);
+    let claims = decision.verdict.caller().map(Caller::claims);
+    let target = String::from_utf8_lossy(decision.target);
     let members = [
         ("decision_id", id.into()),
         ("timestamp", now.millis().into()),
@@ -137,7 +138,7 @@ fn line(id: &str, decision: &Decision<'_>, now: Timestamp) -> Map<String, Value>
         ("sub", claims.map(|claims| claims.sub.as_str()).into()),
         ("ctx", claims.map(|claims| claims.ctx.as_str()).into()),
         ("method", cut(decision.method).into()),
-        ("path", cut(decision.path).into()),
+        ("path", without_query(cut(&target)).into()),
         ("policy_revision", decision.policy.revision.map(cut).into()),
         ("policy_digest", decision.policy.digest.into()),
         ("shadow", decision.disagreement.map_or(Value::Null, shadow)),
@@ -149,12 +150,15 @@ fn shadow(disagreement: &Disagreement) -> Value {
     json!({"verdict": disagreement.result.label(), "detail": cut(&disagreement.detail)})
 }
 
-fn caller(verdict: &Verdict) -> Option<&Caller> {
-    match verdict {
-        Verdict::Allow(grant) => Some(&grant.caller),
-        Verdict::Deny(denial) => denial.caller.as_ref(),
-        Verdict::Bypass => None,
-    }
+/// The query and the fragment can hold secrets, also where somebody encoded what begins them.
+fn without_query(target: &str) -> &str {
+    let begins = |at: &usize| {
+        let rest = target.get(*at..).unwrap_or_default();
+        let encoded = rest.get(..3).unwrap_or_default();
+        rest.starts_with(['?', '#']) || encoded.eq_ignore_ascii_case("%3f") || encoded == "%23"
+    };
+    let end = target.char_indices().map(|(at, _)| at).find(begins);
+    end.and_then(|end| target.get(..end)).unwrap_or(target)
 }
 
 fn detail(verdict: &Verdict) -> Option<&str> {

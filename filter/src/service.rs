@@ -134,7 +134,7 @@ impl Service {
         Err(Denial::new(Reason::TrustBundleUnavailable).because("no trust bundle, or it is too old"))
     }
 
-    /// Whether a policy is awaited from the companion.
+    /// Whether there is no policy to decide with, or it is too old.
     pub(crate) fn lacks_policy(&self, now: Timestamp) -> bool {
         !self.policy.is_usable(self.config.trust.max_age, self.config.token.clock_skew, now)
     }
@@ -185,12 +185,11 @@ impl Service {
         path: &RequestPath<'_>,
         now: Timestamp,
     ) -> Result<Verdict, Denial> {
-        let (max_age, skew) = (self.config.trust.max_age, self.config.token.clock_skew);
         let unavailable = || Denial::new(Reason::PolicyUnavailable).because("no policy, or its envelope is too old");
-        if !self.policy.is_usable(max_age, skew, now) {
+        if self.lacks_policy(now) {
             self.policy.look(now);
         }
-        if !self.policy.is_usable(max_age, skew, now) {
+        if self.lacks_policy(now) {
             return Err(unavailable().of(caller));
         }
         let started = host::now();
@@ -235,10 +234,9 @@ impl Service {
         if !self.decisions.wants(verdict, disagreement.is_some()) {
             return None;
         }
-        let target = String::from_utf8_lossy(request.target);
-        let path = without_query(&target);
         let (policy, disagreement) = (self.policy.version(), disagreement.as_ref());
-        let decision = Decision { verdict, outcome, method: request.method, path, policy, disagreement };
+        let (method, target) = (request.method, request.target);
+        let decision = Decision { verdict, outcome, method, target, policy, disagreement };
         Some(self.decisions.write(&decision, now))
     }
 
@@ -271,17 +269,6 @@ impl Service {
         }
         self.warned_stale = stale;
     }
-}
-
-/// The query and the fragment can hold secrets, also where somebody encoded what begins them.
-fn without_query(target: &str) -> &str {
-    let begins = |at: &usize| {
-        let rest = target.get(*at..).unwrap_or_default();
-        let encoded = rest.get(..3).unwrap_or_default();
-        rest.starts_with(['?', '#']) || encoded.eq_ignore_ascii_case("%3f") || encoded == "%23"
-    };
-    let end = target.char_indices().map(|(at, _)| at).find(begins);
-    end.and_then(|end| target.get(..end)).unwrap_or(target)
 }
 
 /// What a policy may want to know of the connection; asked of the host only when it does.

@@ -1,6 +1,6 @@
 //! Data documents, put together the way OPA does: `a/b/data.json` is what stands at `data.a.b`.
 
-use super::{FileKind, MAX_DEPTH};
+use super::MAX_DEPTH;
 use scbte_core::json;
 use serde_json::{Map, Value};
 
@@ -33,15 +33,6 @@ pub(crate) enum DataError {
     },
 }
 
-impl DataError {
-    /// The same of a file that is called so.
-    pub(crate) fn in_file(mut self, name: &str) -> Self {
-        let (Self::Form { path, .. } | Self::NoObject { path, .. } | Self::Conflict { path, .. }) = &mut self;
-        name.clone_into(path);
-        self
-    }
-}
-
 /// The data so far.
 #[derive(Debug, Default)]
 pub(crate) struct Documents {
@@ -49,15 +40,10 @@ pub(crate) struct Documents {
 }
 
 impl Documents {
-    /// Adds a document at the place that its path says.
-    pub(crate) fn add_file(&mut self, path: &str, content: &[u8]) -> Result<(), DataError> {
-        let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
+    /// Adds a document at the place that its path inside of the policy says; `path` is what it is called in errors.
+    pub(crate) fn add_file(&mut self, path: &str, inside: &str, content: &[u8]) -> Result<(), DataError> {
+        let folder = inside.rsplit_once('/').map_or("", |(folder, _)| folder);
         self.add(path, folder, parse(path, content)?)
-    }
-
-    /// Adds a document to the root, whatever its name.
-    pub(crate) fn add_to_root(&mut self, path: &str, content: &[u8]) -> Result<(), DataError> {
-        self.add(path, "", parse(path, content)?)
     }
 
     /// Adds members to the root.
@@ -100,7 +86,7 @@ fn merge(into: &mut Map<String, Value>, members: Map<String, Value>, place: &mut
 
 fn parse(path: &str, content: &[u8]) -> Result<Value, DataError> {
     let failed = |problem: String| DataError::Form { path: path.to_owned(), problem };
-    if FileKind::of(path) == FileKind::Yaml || path.ends_with(".yaml") || path.ends_with(".yml") {
+    if path.ends_with(".yaml") || path.ends_with(".yml") {
         return Err(failed(NO_YAML.to_owned()));
     }
     json::parse_within(content, MAX_DEPTH).map_err(|error| failed(error.to_string()))

@@ -97,9 +97,8 @@ fn from_spki(der: &[u8]) -> Result<VerificationKey, KeyError> {
     let info = SubjectPublicKeyInfoOwned::from_der(der).map_err(|_| KeyError::Form)?;
     let key = info.subject_public_key.raw_bytes();
     // The key itself says of which kind it is: what is wrapped again must be what came.
-    let kinds = [KeyKind::P256, KeyKind::Rsa].into_iter();
     let same = |kind: &KeyKind| spki(*kind, key).is_ok_and(|wrapped| wrapped == der);
-    with_key(kinds.into_iter().find(same).ok_or(KeyError::Kind)?, key)
+    with_key([KeyKind::P256, KeyKind::Rsa].into_iter().find(same).ok_or(KeyError::Kind)?, key)
 }
 
 fn with_key(kind: KeyKind, key: &[u8]) -> Result<VerificationKey, KeyError> {

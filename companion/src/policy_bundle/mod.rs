@@ -149,7 +149,7 @@ impl Bundle {
         match FileKind::of(path) {
             FileKind::Policy => self.modules.push(text()?),
             FileKind::Test => self.tests.push(text()?),
-            FileKind::Json | FileKind::Yaml => documents.add_file(path, content)?,
+            FileKind::Json | FileKind::Yaml => documents.add_file(path, path, content)?,
             FileKind::Manifest if path == ".manifest" => self.manifest = Manifest::read(content)?,
             FileKind::Manifest => {
                 return Err(BundleError::Unsupported(path.to_owned(), "the manifest belongs into the root"));

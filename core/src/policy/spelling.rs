@@ -1,17 +1,24 @@
 //! The name that was probably meant.
 
-/// The one that differs by a slip of the pen, or that one is the beginning of the other; case and `_` do not count.
+/// The one that differs by a slip of the pen, or that one is the beginning of the other; case and `_` do not count. Of a
+/// name with a letter or two nobody can tell.
 pub(super) fn closest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let plain = |name: &str| name.to_ascii_lowercase().replace('_', "");
     let name = plain(name);
     let distances = known.map(|known| {
         let plain = plain(known);
-        let begins = !plain.is_empty() && !name.is_empty() && (plain.starts_with(&name) || name.starts_with(&plain));
-        (distance(&plain, &name), begins, known)
+        let begins = plain.starts_with(&name) || name.starts_with(&plain);
+        let length = plain.chars().count().min(name.chars().count());
+        (distance(&plain, &name), begins, length, known)
     });
-    let close = distances.filter(|(distance, begins, _)| *begins || *distance <= MAX_DISTANCE);
+    let close = distances.filter(|(distance, begins, length, _)| {
+        *length >= MIN_LENGTH && (*begins || (*distance <= MAX_DISTANCE && distance.saturating_mul(2) < *length))
+    });
     close.min_by_key(|(distance, ..)| *distance).map(|(.., known)| known)
 }
+
+/// Letters of a name, at least.
+const MIN_LENGTH: usize = 3;
 
 /// Slips of the pen in one name.
 const MAX_DISTANCE: usize = 2;

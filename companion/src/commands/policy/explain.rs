@@ -66,29 +66,36 @@ impl Explain {
         let explanation = explainer.explain(&document.members, now).map_err(Usage::new)?;
         let told = document.notes(explainer.policy().uses());
         let success = matches!(explanation.evaluation.decision, Ok(Decision::Allow { .. }));
+        let digest = explainer.policy().digest().to_owned();
         let text = if self.policy.json {
-            json(&loaded, &explanation, told, document)
+            json(&loaded, digest, &explanation, told, document)
         } else {
-            self.words(&loaded, &explanation, &told, success)
+            self.words(&loaded, &digest, &explanation, &told, success)
         };
         Ok(Output { text, success })
     }
 
-    fn words(&self, loaded: &Loaded, explanation: &Explanation, told: &[String], allowed: bool) -> String {
+    fn words(
+        &self,
+        loaded: &Loaded,
+        digest: &str,
+        explanation: &Explanation,
+        told: &[String],
+        allowed: bool,
+    ) -> String {
         let decision = words(&explanation.evaluation, loaded.limits.max_instructions);
         let steps = match &explanation.call {
             Some(call) => story::words(loaded, call, allowed, self.all),
             None => "The machine could not be watched at this; only its decision is known.\n".to_owned(),
         };
-        let digest = loaded.source.digest();
         format!("{decision}  policy        {digest}\n{}\n{steps}", notes(told))
     }
 }
 
-fn json(loaded: &Loaded, explanation: &Explanation, told: Vec<String>, document: Document) -> String {
+fn json(loaded: &Loaded, digest: String, explanation: &Explanation, told: Vec<String>, document: Document) -> String {
     let steps = explanation.call.as_ref().map(|call| story::json(loaded, call));
     let mut members = to_json(&explanation.evaluation, loaded.limits.max_instructions);
-    members.insert("policy_digest".to_owned(), loaded.source.digest().into());
+    members.insert("policy_digest".to_owned(), digest.into());
     members.insert("notes".to_owned(), told.into());
     members.insert("input".to_owned(), document.members.into());
     members.insert("steps".to_owned(), steps.into());

@@ -42,10 +42,10 @@ impl Document {
     pub(super) fn read(path: &Path, now: Timestamp, as_is: bool) -> Result<Self> {
         let text = read_text(path)?;
         let value = json::parse_within(text.as_bytes(), MAX_DEPTH)
-            .map_err(|error| Usage::new(format!("`{}`: {error}", path.display())))?;
+            .map_err(|error| Usage::new(format!("{}: {error}", name(path))))?;
         let Value::Object(members) = value else {
             let found = json::kind(&value);
-            return Err(Usage::new(format!("`{}`: found {found}, expected an object", path.display())).into());
+            return Err(Usage::new(format!("{}: found {found}, expected an object", name(path))).into());
         };
         let mut document = Self { members, notes: Vec::new(), filled: Vec::new() };
         document.note_unknown();
@@ -214,6 +214,10 @@ impl RequestArgs {
     }
 }
 
+fn name(path: &Path) -> String {
+    if path == Path::new("-") { "standard input".to_owned() } else { format!("`{}`", path.display()) }
+}
+
 fn read_text(path: &Path) -> Result<String> {
     let mut text = String::new();
     let read = if path == Path::new("-") {
@@ -221,6 +225,6 @@ fn read_text(path: &Path) -> Result<String> {
     } else {
         std::fs::File::open(path).and_then(|file| file.take(MAX_INPUT).read_to_string(&mut text))
     };
-    read.map_err(|error| Usage::new(format!("`{}`: {error}", path.display())))?;
+    read.map_err(|error| Usage::new(format!("{}: {error}", name(path))))?;
     Ok(text)
 }

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 #[command(after_help = "\
 Tests are the rules `test_…` of `*_test.rego`, as for `opa test`; `todo_test_…` are skipped. The policy is answered for by \
 the machine that decides in Envoy: it must be admitted. The tests' own code runs on an interpreter that knows most of \
-OPA's builtins (of time only `time.now_ns`, which stands still; no crypto, io.jwt, http). `with` replaces `input`, data \
+OPA's builtins (of time only `time.now_ns`, which stands still; no crypto, io.jwt, http, uuid, yaml, urlquery, graph, JSON patches and schemas). `with` replaces `input`, data \
 and `time.now_ns`; a test that replaces a rule has the policy interpreted, too, and says so. Not supported are tests \
 that replace functions, and tests with cases (`test_x[case]`).
 

@@ -1,8 +1,7 @@
 //! The functions that a policy may call.
 //!
 //! All are deterministic, end in time that is bounded by their arguments, cannot panic and give OPA's answers, provided
-//! that the arguments that [`Argument`] names are literals within its bounds; where regorus' own differ, `functions` has
-//! others. What is not in the table is refused, with the reason where it is one of [`ABSENT`].
+//! that the arguments that [`Argument`] names are literals within its bounds; `functions` has them. What is not in the table is refused, with the reason where it is one of [`ABSENT`].
 
 use super::super::error::Refusal;
 use super::super::spelling;
@@ -153,13 +152,11 @@ const NOT_BOUNDED: &str = "its result is not bounded by the size of its argument
 const VERIFIED: &str = "the token is verified before the policy is asked, its claims are `input.claims`";
 
 fn why_not(function: &str) -> String {
-    let absent = ABSENT.iter().find(|(name, _)| function.starts_with(name));
-    let close = || spelling::closest(function, BUILTINS.iter().map(|(name, _)| *name));
-    match (absent, close()) {
-        (Some((_, why)), _) => (*why).to_owned(),
-        (None, Some(name)) => format!("did you mean `{name}`?"),
-        (None, None) => "there is no such function here".to_owned(),
+    if let Some((_, why)) = ABSENT.iter().find(|(name, _)| function.starts_with(name)) {
+        return (*why).to_owned();
     }
+    let close = spelling::closest(function, BUILTINS.iter().map(|(name, _)| *name));
+    close.map_or_else(|| "there is no such function here".to_owned(), |name| format!("did you mean `{name}`?"))
 }
 
 /// Whether a rule of this name would hide a builtin, or its namespace.

@@ -4,7 +4,7 @@
 
 use regorus::unstable::Expr;
 
-/// Refuses a format that regorus has another verb, or other values than it asks for.
+/// Refuses a format with another verb, or with other values than it asks for.
 pub(super) fn check(format: &str, values: Option<&Expr>) -> Result<(), String> {
     let verbs = count_verbs(format)?;
     match values {

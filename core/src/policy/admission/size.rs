@@ -8,6 +8,7 @@ use super::syntax::Parsed;
 use super::tree::{Visitor, comprehension, walk_module};
 use regorus::unstable::{Expr, Literal, LiteralStmt, Query, Rule};
 use serde_json::Value as Json;
+use std::io;
 
 /// Modules, at most.
 const MAX_MODULES: usize = 64;
@@ -17,9 +18,31 @@ pub(super) fn check(source: &PolicySource, limits: &Limits) -> Result<(), Refusa
     at_most("modules", source.modules.len(), MAX_MODULES)?;
     let rego = source.modules.iter().map(|module| module.rego.len()).fold(0, usize::saturating_add);
     at_most("bytes of Rego", rego, limits.max_source_bytes)?;
-    at_most("bytes of data (`policy.max_data`)", source.data.to_string().len(), limits.max_data_bytes)?;
+    at_most("bytes of data (`policy.max_data`)", length(&source.data), limits.max_data_bytes)?;
     let what = "objects and arrays in the data (one for each 16 bytes of `policy.max_data`)";
     at_most(what, collections(&source.data), limits.max_data_bytes / BYTES_PER_COLLECTION)
+}
+
+/// As compact JSON, which is not kept: it may be most of a filter's memory.
+fn length(data: &Json) -> usize {
+    let mut length = Length(0);
+    // It takes whatever it is given.
+    let _ = serde_json::to_writer(&mut length, data);
+    length.0
+}
+
+/// Counts the bytes that are written to it.
+struct Length(usize);
+
+impl io::Write for Length {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0 = self.0.saturating_add(bytes.len());
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Each takes about a kilobyte of memory, however little there is in it.

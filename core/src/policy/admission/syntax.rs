@@ -103,7 +103,7 @@ impl Parsed {
         names.fold("data".to_owned(), |path, name| dotted(&path, name))
     }
 
-    /// Every rule with the path of its name, and what its name was written as.
+    /// Every rule, with the reference in its head.
     pub(in crate::policy) fn rules(&self) -> impl Iterator<Item = (&Rule, &Expr)> {
         self.tree.policy.iter().map(|rule| (rule.as_ref(), head_of(rule)))
     }

@@ -12,6 +12,7 @@ pub(super) fn find(name: &str) -> Option<BuiltinFcn> {
         "array.concat" => builtin!([Array, Array], regorus "array.concat"),
         "array.reverse" => builtin!([Array], regorus "array.reverse"),
         "array.slice" => builtin!([Array, Number, Number], regorus "array.slice"),
+        "object.subset" => builtin!([Whole, Whole], existing object_subset),
         _ => return None,
     })
 }
@@ -31,7 +32,7 @@ fn count(arguments: &[Value]) -> Outcome {
 }
 
 /// Objects member by member, sets by their elements, an array as a run of another; an array also against a set.
-pub(super) fn object_subset(arguments: &[Value]) -> Outcome {
+fn object_subset(arguments: &[Value]) -> Outcome {
     Ok(match arguments {
         [Value::Array(all), Value::Set(some)] => {
             // As OPA counts: an element that the array has twice counts twice.

@@ -1,4 +1,4 @@
-//! Decoding base64 and hex, as Go's `encoding` does: line breaks are skipped, left-over bits ignored.
+//! Base64 and hex, decoded as Go's `encoding` does: line breaks are skipped, left-over bits ignored.
 
 use super::meter::spend_flat;
 use super::{Outcome, Stop, builtin};

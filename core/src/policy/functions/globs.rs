@@ -52,7 +52,7 @@ enum Part {
     Any,
 }
 
-/// Characters of a glob: matching takes as many steps for each character of the text.
+/// Bytes of a glob, at most: matching takes no more steps than that for each character of the text.
 const MAX_PATTERN: usize = 256;
 
 /// Whether a glob has only what is supported.

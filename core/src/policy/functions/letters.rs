@@ -5,6 +5,9 @@ use std::sync::LazyLock;
 
 /// One letter in upper case.
 pub(super) fn upper(letter: char) -> char {
+    if letter.is_ascii() {
+        return letter.to_ascii_uppercase();
+    }
     match u32::from(letter) {
         // Greek with iota subscript: `to_uppercase` writes the iota out.
         code @ (0x1f80..=0x1f87 | 0x1f90..=0x1f97 | 0x1fa0..=0x1fa7) => shifted(code, 8),
@@ -15,7 +18,11 @@ pub(super) fn upper(letter: char) -> char {
 
 /// One letter in lower case.
 pub(super) fn lower(letter: char) -> char {
-    if letter == 'İ' { 'i' } else { single(letter, letter.to_lowercase()) }
+    match letter {
+        'İ' => 'i',
+        _ if letter.is_ascii() => letter.to_ascii_lowercase(),
+        _ => single(letter, letter.to_lowercase()),
+    }
 }
 
 fn shifted(code: u32, by: u32) -> char {

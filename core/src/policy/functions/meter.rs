@@ -39,12 +39,7 @@ thread_local! {
 pub(in crate::policy) fn begin(max_instructions: usize, now: Timestamp, regexes: &Arc<Regexes>) {
     LEFT.set(max_instructions.saturating_mul(UNITS_PER_INSTRUCTION));
     NOW.set(now.nanos());
-    REGEXES.with_borrow_mut(|current| {
-        let same = current.as_ref().is_some_and(|current| Arc::ptr_eq(current, regexes));
-        if !same {
-            *current = (!regexes.is_empty()).then(|| regexes.clone());
-        }
-    });
+    REGEXES.set(Some(Arc::clone(regexes)));
 }
 
 /// Units of work that are left to the evaluation.

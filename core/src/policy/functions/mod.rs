@@ -1,7 +1,7 @@
-//! OPA's builtin functions and operators, where regorus' own give other answers.
+//! OPA's builtin functions and operators.
 //!
-//! The machine calls builtins by a table of function pointers that the program carries; here the entries that differ
-//! are exchanged for ours. Operators become calls, too ([`operators`]).
+//! The machine calls builtins by a table of function pointers that the program carries; all its entries are ours.
+//! Operators become calls, too ([`operators`]).
 //!
 //! Whatever a policy can call is named in the files here, with what its arguments must be and cost ([`meter`]); regorus'
 //! own functions are called where they give OPA's answers in a time that is bounded so.
@@ -33,7 +33,7 @@ pub(super) use globs::is_supported as is_supported_glob;
 pub(super) use meter::begin;
 #[cfg(test)]
 pub(super) use meter::left;
-pub(super) use operators::call;
+pub(super) use operators::{call, replace as replace_operators};
 pub(super) use order::ORDERED;
 #[cfg(feature = "policy-tools")]
 pub(super) use order::sorted_for_people;
@@ -46,7 +46,7 @@ use regorus::rvm::vm::VmError;
 use regorus::unstable::BuiltinFcn;
 use regorus::{LimitError, Value};
 
-/// Why an evaluation ends: OPA has a value here that cannot be had.
+/// Why an evaluation ends without a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Stop {
     /// Numbers here are whole.
@@ -178,7 +178,7 @@ macro_rules! builtin {
 }
 use builtin;
 
-/// The function of this name, ours or regorus' own.
+/// The function of this name, with what it costs.
 fn find(name: &str) -> Option<BuiltinFcn> {
     [
         addresses::find,
@@ -199,12 +199,6 @@ fn find(name: &str) -> Option<BuiltinFcn> {
     ]
     .into_iter()
     .find_map(|find| find(name))
-}
-
-/// Puts our functions in the place of regorus' own.
-pub(super) fn replace(program: &mut Program) -> std::result::Result<(), Refusal> {
-    operators::replace(program)?;
-    resolve(program)
 }
 
 /// Fills the table of functions.

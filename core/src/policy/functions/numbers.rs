@@ -1,4 +1,4 @@
-//! `sum`, `product`, `format_int`, `to_number`.
+//! `sum`, `product`, `abs`, `ceil`, `floor`, `round`, `format_int`, `to_number`.
 
 use super::meter::spend_text;
 use super::{Outcome, Stop, arithmetic, builtin};

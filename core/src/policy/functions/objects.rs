@@ -1,7 +1,7 @@
 //! `object.…`, `union`, `intersection`, `|`, `&`.
 
 use super::meter::{self, spend};
-use super::{Outcome, Stop, builtin, collections};
+use super::{Outcome, Stop, builtin};
 use regorus::unstable::BuiltinFcn;
 use regorus::value::{Object, Set};
 use regorus::{Rc, Value};
@@ -12,7 +12,6 @@ pub(super) fn find(name: &str) -> Option<BuiltinFcn> {
         "object.get" => builtin!([Free, Whole, Free], existing get),
         "object.keys" => builtin!([Object], regorus "object.keys"),
         "object.remove" => builtin!([Object, Whole], regorus "object.remove"),
-        "object.subset" => builtin!([Whole, Whole], existing collections::object_subset),
         "object.union" => builtin!([Object, Object], new union),
         "object.union_n" => builtin!([Array], new union_n),
         "intersection" => builtin!([Whole], regorus "intersection"),

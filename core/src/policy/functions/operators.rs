@@ -9,7 +9,7 @@ use regorus::rvm::instructions::BuiltinCallParams;
 use regorus::rvm::program::{BuiltinInfo, Program};
 
 /// Arithmetic and comparisons by order become calls; `==` and `!=` stay.
-pub(super) fn replace(program: &mut Program) -> Result<(), Refusal> {
+pub(in crate::policy) fn replace(program: &mut Program) -> Result<(), Refusal> {
     let mut instructions = std::mem::take(&mut program.instructions);
     for instruction in &mut instructions {
         let (name, dest, left, right) = match *instruction {

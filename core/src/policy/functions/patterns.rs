@@ -22,10 +22,6 @@ pub(super) fn find(name: &str) -> Option<BuiltinFcn> {
 pub(in crate::policy) struct Regexes(Vec<(String, Pattern)>);
 
 impl Regexes {
-    pub(in crate::policy) const fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
     fn get(&self, text: &str) -> Option<&Pattern> {
         let at = self.0.binary_search_by(|(known, _)| known.as_str().cmp(text)).ok()?;
         self.0.get(at).map(|(_, pattern)| pattern)

@@ -1,4 +1,4 @@
-//! `concat`, `replace`, `split`, `trim…`, and what looks for one text in another.
+//! `concat`, `replace`, `split`, `strings.reverse`, `trim…`, and what looks for one text in another.
 
 use super::meter::{MAX_ELEMENTS, MAX_TEXT, spend_product};
 use super::{Outcome, Stop, builtin};

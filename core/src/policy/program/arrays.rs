@@ -5,7 +5,7 @@
 //! an array.
 
 use super::super::error::Refusal;
-use super::super::functions::{call, resolve};
+use super::super::functions::call;
 use super::edit::{self, Insertions};
 use regorus::rvm::Instruction;
 use regorus::rvm::instructions::GuardMode;
@@ -22,6 +22,5 @@ pub(super) fn insert_looks(program: &mut Program) -> Result<(), Refusal> {
         ];
         insertions.insert(pc, look.to_vec());
     }
-    edit::insert(program, &insertions)?;
-    resolve(program)
+    edit::insert(program, &insertions)
 }

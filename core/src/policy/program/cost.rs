@@ -121,7 +121,7 @@ impl Here<'_> {
     }
 
     fn looked_up(self, container: Register, keys: impl IntoIterator<Item = Register>) -> Option<Cost> {
-        if self.is_data(container, self.pc) { None } else { self.compared(keys) }
+        if self.is_data(container) { None } else { self.compared(keys) }
     }
 
     /// Into an array, nothing is compared.
@@ -134,23 +134,8 @@ impl Here<'_> {
     }
 
     /// Whether the register holds a part of the data.
-    fn is_data(self, register: Register, pc: usize) -> bool {
-        use Instruction as I;
-        let Some((writer, instruction)) = self.segment.writer(self.program, register, pc) else { return false };
-        match instruction {
-            I::LoadData { .. } => true,
-            I::Move { src, .. } => self.is_data(src, writer),
-            I::Index { container, .. } | I::IndexLiteral { container, .. } => self.is_data(container, writer),
-            I::ChainedIndex { params_index } => {
-                let chain = self.program.instruction_data.get_chained_index_params(params_index);
-                chain.is_some_and(|chain| self.is_data(chain.root, writer))
-            }
-            I::LoopStart { params_index } => {
-                let params = self.program.instruction_data.get_loop_params(params_index);
-                params.is_some_and(|params| self.is_data(params.collection, writer))
-            }
-            _ => false,
-        }
+    fn is_data(self, register: Register) -> bool {
+        matches!(self.segment.origin(self.program, register, self.pc), Some(Instruction::LoadData { .. }))
     }
 
     /// Whether what is compared with the register takes no longer than another instruction.
@@ -211,7 +196,7 @@ fn is_short_member(name: &Value) -> bool {
 
 const SHORT_MEMBERS: [&str; 6] = ["aud", "ctx", "method", "sub", "timestamp", "trust_domain"];
 
-/// Builtins whose result is a number or a boolean.
+/// Builtins whose result is a number, a boolean or a short text.
 const SMALL: [&str; 36] = [
     "abs",
     "bits.and",

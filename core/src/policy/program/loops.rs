@@ -40,21 +40,7 @@ fn looped(program: &Program, pc: usize) -> Option<Register> {
 }
 
 /// Whether the register can only hold what came as JSON, which has no sets.
-pub(super) fn is_json(program: &Program, segment: &Segment, register: Register, pc: usize) -> bool {
-    use Instruction as I;
-    let Some((writer, instruction)) = segment.writer(program, register, pc) else { return false };
-    match instruction {
-        I::LoadInput { .. } | I::LoadData { .. } => true,
-        I::Move { src, .. } => is_json(program, segment, src, writer),
-        I::Index { container, .. } | I::IndexLiteral { container, .. } => is_json(program, segment, container, writer),
-        I::ChainedIndex { params_index } => {
-            let chain = program.instruction_data.get_chained_index_params(params_index);
-            chain.is_some_and(|chain| is_json(program, segment, chain.root, writer))
-        }
-        I::LoopStart { params_index } => {
-            let params = program.instruction_data.get_loop_params(params_index);
-            params.is_some_and(|params| is_json(program, segment, params.collection, writer))
-        }
-        _ => false,
-    }
+fn is_json(program: &Program, segment: &Segment, register: Register, pc: usize) -> bool {
+    let origin = segment.origin(program, register, pc);
+    matches!(origin, Some(Instruction::LoadInput { .. } | Instruction::LoadData { .. }))
 }

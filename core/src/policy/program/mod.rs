@@ -1,7 +1,7 @@
 //! From checked Rego to a program for the machine.
 //!
 //! regorus' compiler for the machine (pinned to 0.14.1) gives programs that can answer differently from OPA. What can
-//! be mended is mended in the program ([`guards`]); what cannot is refused ([`verify`]):
+//! be mended is mended in the program, what cannot is refused. Where no file is named, it is [`guards`] and [`verify`]:
 //!
 //! | in the compiled program | here |
 //! |---|---|
@@ -58,8 +58,8 @@ use std::fmt::Display;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
-/// The builtin that the host answers.
-pub(super) const CLOCK: &str = "time.now_ns";
+/// The builtin that is compiled to a question to the host, which [`cost`] replaces by a call.
+const CLOCK: &str = "time.now_ns";
 
 /// A program that may run.
 pub(super) struct Program {
@@ -73,7 +73,7 @@ pub(super) fn compile(source: &Compilable, entrypoint: &str, found: &mut Finding
     let mut bytecode = found.note(compile_for_machine(&policy, &[entrypoint]))?;
     sources::mend(&mut bytecode, &source.modules, &source.definitions);
     found.note(check_all_rules(&policy, &source.rules));
-    found.note(functions::replace(&mut bytecode))?;
+    found.note(functions::replace_operators(&mut bytecode))?;
     found.note(arrays::insert_looks(&mut bytecode))?;
     found.note(guards::insert(&mut bytecode))?;
     let segments = found.note(segment::all(&bytecode))?;

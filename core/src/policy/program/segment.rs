@@ -45,6 +45,21 @@ impl Segment {
         begins.into_iter().find(|begin| usize::from(begin.comprehension_end) >= pc)
     }
 
+    /// The instruction that the register's value, or what that is a part of, comes from.
+    pub(super) fn origin(&self, program: &Program, register: Register, pc: usize) -> Option<Instruction> {
+        use Instruction as I;
+        let (writer, instruction) = self.writer(program, register, pc)?;
+        let table = &program.instruction_data;
+        let from = match instruction {
+            I::Move { src, .. } => src,
+            I::Index { container, .. } | I::IndexLiteral { container, .. } => container,
+            I::ChainedIndex { params_index } => table.get_chained_index_params(params_index)?.root,
+            I::LoopStart { params_index } => table.get_loop_params(params_index)?.collection,
+            other => return Some(other),
+        };
+        self.origin(program, from, writer)
+    }
+
     /// The last instruction before `pc` that writes the register. None for a function's argument.
     pub(super) fn writer(&self, program: &Program, register: Register, pc: usize) -> Option<(usize, Instruction)> {
         let mut before = (self.pcs.start..pc).rev();

@@ -32,6 +32,7 @@ const CASES: &[(&str, &[&str])] = &[
     ("allow if not input.blocked", &["`input.blocked` is always undefined: `input` has sub, ctx, aud"]),
     ("allow if input.source.ip == \"x\"", &["`input.source.ip` is always undefined: `input.source` has address"]),
     ("allow if { input.claims.anything; input.headers[\"x-team\"]; input.query.q; input.source.address }", &[]),
+    ("allow if data.f.bar", &["2:10: nothing defines `data.f`: `data` has foo, scbte"]),
     ("allow if data.fooo.bar", &["2:10: nothing defines `data.fooo`: did you mean `data.foo`?"]),
     ("allow if input.sub in data.grants", &["2:23: nothing defines `data.grants`: `data` has foo, scbte"]),
     ("allow if data.foo.bat.x", &["2:10: nothing defines `data.foo.bat`: did you mean `data.foo.bar`?"]),

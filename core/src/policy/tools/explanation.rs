@@ -304,7 +304,7 @@ impl Story<'_> {
         let Some(instruction) = probed.program.instructions.get(pc) else { return };
         let Ok(effects) = effects(&probed.program, instruction) else { return };
         let written = effects.writes.first().and_then(|register| registers.get(usize::from(*register)));
-        let place = Spot::of_instruction(&probed.program, pc, |name| self.outline.module(name));
+        let place = self.spot(probed, pc);
         // These have the place of what they copy from.
         let copies = matches!(instruction, Instruction::Move { .. } | Instruction::LoopStart { .. });
         if let (Some(spot), Some(value), false) = (place, written, copies) {
@@ -379,9 +379,7 @@ impl Story<'_> {
         self.come_back_to(1);
         if let Some(mut frame) = self.frames.pop() {
             if let (Some(returned), Some(running)) = (frame.returned.take(), &mut frame.running) {
-                let place = frame
-                    .last
-                    .and_then(|pc| Spot::of_instruction(&probed.program, pc, |name| self.outline.module(name)));
+                let place = frame.last.and_then(|pc| self.spot(probed, pc));
                 let call = self.end_call(probed, *returned, &Value::Undefined);
                 self.attach(running, place, call);
             }

@@ -124,9 +124,9 @@ impl Outline {
     /// The body at a place of the compiled modules, by its number.
     pub(super) fn body_at(&self, spot: Spot) -> Option<usize> {
         let offset = self.offset(spot)?;
-        let inside = |body: &&(usize, &OutlineBody)| body.1.module == spot.module && body.1.range.contains(&offset);
-        let innermost = self.bodies.iter().enumerate().collect::<Vec<_>>();
-        innermost.iter().filter(inside).max_by_key(|(_, body)| body.range.start).map(|(index, _)| *index)
+        let inside = |body: &OutlineBody| body.module == spot.module && body.range.contains(&offset);
+        let around = self.bodies.iter().enumerate().filter(|(_, body)| inside(body));
+        around.max_by_key(|(_, body)| body.range.start).map(|(index, _)| index)
     }
 
     /// All bodies.

@@ -73,10 +73,8 @@ pub fn warnings(source: &PolicySource, policy: &Policy) -> Vec<(Warning, Place)>
     let mut all = Vec::new();
     for module in &modules {
         let mut found = Found { list: Vec::new() };
-        check_imports(module, &mut found);
-        for (rule, _) in module.rules() {
-            rule_scope(rule, &mut found);
-        }
+        let used: HashSet<&str> = module.rules().flat_map(|(rule, _)| rule_scope(rule, &mut found)).collect();
+        check_imports(module, &used, &mut found);
         let mut members = Members { data: &source.data, modules: &modules, found: &mut found };
         walk_module(&module.tree, &mut members);
         module.tree.imports.iter().for_each(|import| walk_expr(&import.refr, &mut members));
@@ -101,10 +99,7 @@ impl Found {
     }
 }
 
-fn check_imports(module: &Parsed, found: &mut Found) {
-    // What is wrong with the rules is told elsewhere.
-    let mut unheard = Found { list: Vec::new() };
-    let used: HashSet<&str> = module.rules().flat_map(|(rule, _)| rule_scope(rule, &mut unheard)).collect();
+fn check_imports(module: &Parsed, used: &HashSet<&str>, found: &mut Found) {
     for import in module.tree.imports.iter().filter(|import| !is_language(import)) {
         let Some(name) = import_name(import) else { continue };
         if !used.contains(name) {
