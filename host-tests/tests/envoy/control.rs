@@ -6,8 +6,8 @@ use crate::support::{
 use scbte_core::envelope::sign::Signing;
 use scbte_core::time::Timestamp;
 use scbte_host_tests::fixture::{
-    API_GATEWAY, Authority, Control, EnvelopeKey, Listener, Request, TRUST_DOMAIN, bundle_of, dev_bundle, eventually,
-    now, send,
+    API_GATEWAY, Authority, Control, EnvelopeKey, Error, Listener, Request, TRUST_DOMAIN, bundle_of, dev_bundle,
+    eventually, now, send,
 };
 use serde_json::{Value, json};
 use std::time::Duration;
