@@ -41,6 +41,47 @@ pub enum JwsError {
     Critical,
 }
 
+/// The three parts of a compact JWS as they were sent: nothing is decoded yet.
+#[derive(Clone, Copy, Debug)]
+pub struct Parts<'a> {
+    /// The header, base64url.
+    pub header: &'a str,
+    payload: &'a str,
+    signature: &'a str,
+    /// What was signed: `header.payload`.
+    pub signing_input: &'a str,
+}
+
+impl<'a> Parts<'a> {
+    /// Splits a compact JWS.
+    pub fn split(text: &'a str) -> Result<Self, JwsError> {
+        let wrong = || JwsError::Parts { found: text.split('.').count() };
+        let (signing_input, signature) = text.rsplit_once('.').ok_or_else(wrong)?;
+        let (header, payload) = signing_input.split_once('.').ok_or_else(wrong)?;
+        if payload.contains('.') {
+            return Err(wrong());
+        }
+        Ok(Self { header, payload, signature, signing_input })
+    }
+
+    /// The header's members; it must be ES256, with one of `types` as `typ` and without `crit`.
+    pub fn header(&self, types: &[impl AsRef<str>]) -> Result<Map<String, Value>, JwsError> {
+        let header = json::parse_object(&decode("header", self.header)?).map_err(JwsError::Header)?;
+        check_header(&header, types)?;
+        Ok(header)
+    }
+
+    /// The payload.
+    pub fn payload(&self) -> Result<Vec<u8>, JwsError> {
+        decode("payload", self.payload)
+    }
+
+    /// The signature: for ES256 64 bytes, which verification checks.
+    pub fn signature(&self) -> Result<Vec<u8>, JwsError> {
+        decode("signature", self.signature)
+    }
+}
+
 /// A JWS taken apart; its signature is not yet verified.
 #[derive(Debug)]
 pub struct Jws<'a> {
@@ -57,46 +98,35 @@ pub struct Jws<'a> {
 impl<'a> Jws<'a> {
     /// Takes a compact JWS apart and checks its header: ES256, one of `types` as `typ`, no `crit`.
     pub fn parse(text: &'a str, types: &[impl AsRef<str>]) -> Result<Self, JwsError> {
-        let (header, payload, signature) = split(text)?;
-        let signing_input =
-            text.get(..text.len().saturating_sub(signature.len()).saturating_sub(1)).unwrap_or_default();
-        let jws = Self {
-            header: json::parse_object(&decode("header", header)?).map_err(JwsError::Header)?,
-            payload: decode("payload", payload)?,
-            signing_input,
-            signature: decode("signature", signature)?,
-        };
-        jws.check_header(types)?;
-        Ok(jws)
-    }
-
-    fn check_header(&self, types: &[impl AsRef<str>]) -> Result<(), JwsError> {
-        if self.text("alg") != Some("ES256") {
-            return Err(JwsError::Algorithm);
-        }
-        if self.header.contains_key("crit") {
-            return Err(JwsError::Critical);
-        }
-        let found = self.text("typ");
-        if !types.iter().any(|accepted| found == Some(accepted.as_ref())) {
-            return Err(wrong_type(types, found));
-        }
-        Ok(())
+        let parts = Parts::split(text)?;
+        let header = parts.header(types)?;
+        let (payload, signature) = (parts.payload()?, parts.signature()?);
+        Ok(Self { header, payload, signing_input: parts.signing_input, signature })
     }
 
     /// A header member that is a string.
     #[must_use]
     pub fn text(&self, member: &str) -> Option<&str> {
-        self.header.get(member)?.as_str()
+        text(&self.header, member)
     }
 }
 
-fn split(text: &str) -> Result<(&str, &str, &str), JwsError> {
-    let mut parts = text.splitn(4, '.');
-    match (parts.next(), parts.next(), parts.next(), parts.next()) {
-        (Some(header), Some(payload), Some(signature), None) => Ok((header, payload, signature)),
-        _ => Err(JwsError::Parts { found: text.split('.').count() }),
+fn check_header(header: &Map<String, Value>, types: &[impl AsRef<str>]) -> Result<(), JwsError> {
+    if text(header, "alg") != Some("ES256") {
+        return Err(JwsError::Algorithm);
     }
+    if header.contains_key("crit") {
+        return Err(JwsError::Critical);
+    }
+    let found = text(header, "typ");
+    if !types.iter().any(|accepted| found == Some(accepted.as_ref())) {
+        return Err(wrong_type(types, found));
+    }
+    Ok(())
+}
+
+fn text<'a>(header: &'a Map<String, Value>, member: &str) -> Option<&'a str> {
+    header.get(member)?.as_str()
 }
 
 fn decode(part: &'static str, text: &str) -> Result<Vec<u8>, JwsError> {

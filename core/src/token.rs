@@ -6,7 +6,7 @@
 use crate::audience::{Audience, AudienceError, Audiences};
 use crate::context::{Context, NotAContext};
 use crate::json::{self, JsonError};
-use crate::jws::{Jws, JwsError};
+use crate::jws::{JwsError, Parts};
 use crate::reason::Reason;
 use crate::spiffe_id::{SpiffeId, SpiffeIdError};
 use crate::time::Timestamp;
@@ -165,24 +165,38 @@ pub struct Token<'a> {
 impl<'a> Token<'a> {
     /// Parses a token.
     pub fn parse(text: &'a str, rules: &TokenRules) -> Result<Self, TokenError> {
-        if text.len() > rules.max_size {
-            return Err(TokenError::TooLarge { found: text.len(), limit: rules.max_size });
-        }
-        let mut jws = Jws::parse(text, &rules.accept_typ)?;
-        let x5c = x5c(jws.header.remove("x5c"))?;
-        let claims = Claims::parse(&jws.payload)?;
-        claims.check_lifetime(rules.max_lifetime)?;
-        Ok(Self { x5c, claims, signing_input: jws.signing_input, signature: jws.signature })
+        check_size(text, rules)?;
+        let parts = Parts::split(text)?;
+        let x5c = x5c(&parts, rules)?;
+        let claims = claims(&parts, rules)?;
+        Ok(Self { x5c, claims, signing_input: parts.signing_input, signature: parts.signature()? })
     }
 }
 
-fn x5c(member: Option<Value>) -> Result<Vec<String>, TokenError> {
-    let Some(Value::Array(elements)) = member else { return Err(TokenError::X5c) };
+/// A token is not too large.
+pub(crate) fn check_size(text: &str, rules: &TokenRules) -> Result<(), TokenError> {
+    match text.len() {
+        found if found > rules.max_size => Err(TokenError::TooLarge { found, limit: rules.max_size }),
+        _ => Ok(()),
+    }
+}
+
+/// The chain of a header that is accepted: standard base64, leaf first.
+pub(crate) fn x5c(parts: &Parts<'_>, rules: &TokenRules) -> Result<Vec<String>, TokenError> {
+    let mut header = parts.header(&rules.accept_typ)?;
+    let Some(Value::Array(elements)) = header.remove("x5c") else { return Err(TokenError::X5c) };
     let text = |element| match element {
         Value::String(text) => Ok(text),
         _ => Err(TokenError::X5c),
     };
     elements.into_iter().map(text).collect()
+}
+
+/// The claims, each of the right form.
+pub(crate) fn claims(parts: &Parts<'_>, rules: &TokenRules) -> Result<Claims, TokenError> {
+    let claims = Claims::parse(&parts.payload()?)?;
+    claims.check_lifetime(rules.max_lifetime)?;
+    Ok(claims)
 }
 
 /// The claims of a token, each of the right form.

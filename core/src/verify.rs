@@ -3,6 +3,9 @@
 //! Only this module makes a [`Caller`], and a verdict other than a denial needs one: no unverified claim reaches a
 //! decision. What failed is never remembered. The caches hang on the bundle set's revision and are emptied
 //! when it changes; a remembered token is still checked for time, audience and binding on each request.
+//!
+//! All tokens of one minter have the same header. Once a signature has shown whose it is, its chain is remembered under
+//! it, too, and it is neither decoded nor parsed again; other headers with this chain cost no chain validation either.
 
 use crate::audience::Audience;
 use crate::base64;
@@ -10,11 +13,12 @@ use crate::bundle::{BundleSet, Revision};
 use crate::cache::{Cache, CacheSecret};
 use crate::certificate::CertificateError;
 use crate::chain::{self, ChainError, ValidChain};
+use crate::jws::Parts;
 use crate::reason::Reason;
 use crate::signature::{self, BadSignature, SignatureVerifier};
 use crate::spiffe_id::SpiffeId;
 use crate::time::Timestamp;
-use crate::token::{Claims, Token, TokenError, TokenRules};
+use crate::token::{self, Claims, TokenError, TokenRules};
 use std::num::NonZeroUsize;
 use std::rc::Rc;
 
@@ -165,7 +169,10 @@ pub struct Verifier {
     audiences: Vec<Audience>,
     signatures: &'static dyn SignatureVerifier,
     tokens: Cache<Rc<VerifiedToken>>,
-    chains: Cache<ValidChain>,
+    /// By the header, as it was sent.
+    headers: Cache<Rc<ValidChain>>,
+    /// By `x5c`.
+    chains: Cache<Rc<ValidChain>>,
     revision: Option<Revision>,
 }
 
@@ -183,6 +190,7 @@ impl Verifier {
             audiences,
             signatures,
             tokens: Cache::new(secret, TOKEN_CACHE_CAPACITY),
+            headers: Cache::new(secret, CHAIN_CACHE_CAPACITY),
             chains: Cache::new(secret, CHAIN_CACHE_CAPACITY),
             revision: None,
         }
@@ -197,18 +205,30 @@ impl Verifier {
         now: Timestamp,
     ) -> Result<Caller, VerifyError> {
         self.forget_other_revisions(bundles.revision());
+        token::check_size(text, &self.rules)?;
         let key = self.tokens.key(&[text]);
         if let Some(token) = self.recall(key, now) {
             let audience = self.check_request(&token.claims, request, now)?;
             return Ok(Caller { token, audience, source: Source::TokenCache });
         }
-        let token = Token::parse(text, &self.rules)?;
+        let parts = Parts::split(text).map_err(TokenError::from)?;
+        let header_key = self.headers.key(&[parts.header]);
+        let chain = match valid(self.headers.get(header_key), now) {
+            Some(chain) => Chain::OfHeader(chain),
+            None => Chain::Claimed(token::x5c(&parts, &self.rules)?),
+        };
+        let claims = token::claims(&parts, &self.rules)?;
+        let signature = parts.signature().map_err(TokenError::from)?;
         // What costs little comes first: a flood of expired tokens pays for no signature.
-        let audience = self.check_request(&token.claims, request, now)?;
-        let (chain, source) = self.chain(&token, bundles, now)?;
-        check_subject(&token.claims, &chain)?;
-        signature::verify_es256(self.signatures, &chain.spki, token.signing_input.as_bytes(), &token.signature)?;
-        let token = Rc::new(VerifiedToken { claims: token.claims, not_after: chain.not_after });
+        let audience = self.check_request(&claims, request, now)?;
+        let (chain, source) = match chain {
+            Chain::OfHeader(chain) => (chain, Source::ChainCache),
+            Chain::Claimed(x5c) => self.chain(&x5c, bundles, now)?,
+        };
+        check_subject(&claims, &chain)?;
+        signature::verify_es256(self.signatures, &chain.spki, parts.signing_input.as_bytes(), &signature)?;
+        let token = Rc::new(VerifiedToken { claims, not_after: chain.not_after });
+        self.headers.put(header_key, chain);
         // A caller may make its claims heavy; then it pays for each verification, not this service with its memory.
         if token.claims.weight() <= MAX_REMEMBERED_WEIGHT {
             self.tokens.put(key, Rc::clone(&token));
@@ -222,9 +242,16 @@ impl Verifier {
         (self.tokens.len(), self.chains.len())
     }
 
+    /// Headers remembered now.
+    #[must_use]
+    pub fn remembered_headers(&self) -> usize {
+        self.headers.len()
+    }
+
     fn forget_other_revisions(&mut self, revision: Revision) {
         if self.revision != Some(revision) {
             self.tokens.clear();
+            self.headers.clear();
             self.chains.clear();
             self.revision = Some(revision);
         }
@@ -250,19 +277,32 @@ impl Verifier {
 
     fn chain(
         &mut self,
-        token: &Token<'_>,
+        x5c: &[String],
         bundles: &BundleSet,
         now: Timestamp,
-    ) -> Result<(ValidChain, Source), VerifyError> {
-        let key = self.chains.key(&token.x5c);
-        if let Some(chain) = self.chains.get(key).filter(|chain| now.secs() <= chain.not_after.secs()) {
-            return Ok((chain.clone(), Source::ChainCache));
+    ) -> Result<(Rc<ValidChain>, Source), ChainError> {
+        let key = self.chains.key(x5c);
+        if let Some(chain) = valid(self.chains.get(key), now) {
+            return Ok((chain, Source::ChainCache));
         }
-        let certificates = decode(&token.x5c)?;
-        let chain = chain::validate(&certificates, bundles, self.signatures, now, self.rules.clock_skew)?;
-        self.chains.put(key, chain.clone());
+        let chain = chain::validate(&decode(x5c)?, bundles, self.signatures, now, self.rules.clock_skew)?;
+        let chain = Rc::new(chain);
+        self.chains.put(key, Rc::clone(&chain));
         Ok((chain, Source::Full))
     }
+}
+
+/// What a token's header leads to.
+enum Chain {
+    /// The chain that is remembered under it.
+    OfHeader(Rc<ValidChain>),
+    /// `x5c`, of which nothing is known yet.
+    Claimed(Vec<String>),
+}
+
+/// A remembered chain that has not ended.
+fn valid(chain: Option<&Rc<ValidChain>>, now: Timestamp) -> Option<Rc<ValidChain>> {
+    chain.filter(|chain| now.secs() <= chain.not_after.secs()).map(Rc::clone)
 }
 
 fn decode(x5c: &[String]) -> Result<Vec<Vec<u8>>, ChainError> {

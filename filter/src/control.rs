@@ -2,6 +2,7 @@
 //!
 //! Nothing here is trusted for where it came from: an envelope counts by its signature only.
 
+use crate::header_map::{HeaderMap, value};
 use crate::host;
 use crate::policy::{self, Admission};
 use crate::service::BUNDLES;
@@ -9,7 +10,7 @@ use crate::status;
 use crate::store::{Refused, Store};
 use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, HttpContext};
-use proxy_wasm::types::{Action, BufferType, Bytes};
+use proxy_wasm::types::{Action, BufferType, MapType};
 use scbte_core::bundle::BundleSet;
 use scbte_core::config::ControlConfig;
 use scbte_core::envelope::{Order, PolicyPayload};
@@ -138,10 +139,11 @@ impl Context for ControlStream {}
 
 impl HttpContext for ControlStream {
     fn on_http_request_headers(&mut self, _: usize, end_of_stream: bool) -> Action {
-        let Ok(headers) = host::request_headers() else {
+        let map = HeaderMap::fetch(MapType::HttpRequestHeaders);
+        let Some(headers) = map.as_ref().ok().and_then(HeaderMap::entries) else {
             return self.answer(|_| error(503, "busy", &"the headers cannot be read"));
         };
-        let resource = match (header(&headers, ":method"), header(&headers, ":path")) {
+        let resource = match (value(&headers, ":method"), value(&headers, ":path")) {
             (b"GET", b"/v1/status") => return self.answer(|plane| plane.status(host::now())),
             (b"PUT", b"/v1/bundle") => Resource::Bundle,
             (b"PUT", b"/v1/policy") => Resource::Policy,
@@ -168,8 +170,4 @@ impl HttpContext for ControlStream {
 
 fn empty_body() -> Answer {
     error(400, "malformed_envelope", &"the body is empty")
-}
-
-fn header<'a>(headers: &'a [(String, Bytes)], wanted: &str) -> &'a [u8] {
-    headers.iter().find(|(name, _)| name == wanted).map_or(&[], |(_, value)| value)
 }

@@ -1,7 +1,6 @@
 //! The host calls that the filter makes, as plain functions: bytes in and out, no call that panics on what a client sends.
 //!
-//! The SDK's `String` readers of header values unwrap UTF-8, so only the `_bytes` calls are used. Header names are
-//! text for sure: Envoy refuses others (RFC 9110 §5.1).
+//! The SDK's readers of header maps unwrap UTF-8, so [`crate::header_map`] reads them.
 
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::{Bytes, LogLevel, MapType, Status};
@@ -42,16 +41,6 @@ pub(crate) fn publish(name: &str, value: &str) {
     let _ = hostcalls::set_property(vec![name], Some(value.as_bytes()));
 }
 
-/// All request headers, pseudo-headers included. An error must not pass for a request without headers.
-pub(crate) fn request_headers() -> Result<Vec<(String, Bytes)>, Status> {
-    hostcalls::get_map_bytes(MapType::HttpRequestHeaders)
-}
-
-/// Replaces a request header.
-pub(crate) fn set_request_header(name: &str, value: &str) -> Result<(), Status> {
-    hostcalls::set_map_value(MapType::HttpRequestHeaders, name, Some(value))
-}
-
 /// Removes a request header, all its values.
 pub(crate) fn remove_request_header(name: &str) -> Result<(), Status> {
     hostcalls::remove_map_value(MapType::HttpRequestHeaders, name)
@@ -60,12 +49,6 @@ pub(crate) fn remove_request_header(name: &str) -> Result<(), Status> {
 /// Adds a value to a request header.
 pub(crate) fn add_request_header(name: &str, value: &str) -> Result<(), Status> {
     hostcalls::add_map_value(MapType::HttpRequestHeaders, name, value)
-}
-
-/// The names of all request trailers.
-pub(crate) fn request_trailer_names() -> Result<Vec<String>, Status> {
-    let trailers = hostcalls::get_map_bytes(MapType::HttpRequestTrailers)?;
-    Ok(trailers.into_iter().map(|(name, _)| name).collect())
 }
 
 /// Removes a request trailer, all its values.

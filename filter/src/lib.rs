@@ -16,6 +16,7 @@
 mod control;
 mod data;
 mod decision_log;
+mod header_map;
 mod host;
 mod host_verifier;
 mod metrics;

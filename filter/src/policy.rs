@@ -27,7 +27,7 @@ pub(crate) struct PolicyVersion<'a> {
 }
 
 /// How a policy to watch compares with the one in force.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ShadowResult {
     /// Both allow, or both deny.
     Agrees,

@@ -2,10 +2,10 @@
 
 use crate::decision_log::{Decision, DecisionLog};
 use crate::host;
-use crate::metrics::{Metrics, Outcome, elapsed};
+use crate::metrics::{Laps, Metrics, Outcome};
 use crate::policy::{Disagreement, PolicySlot};
 use crate::store::Store;
-use proxy_wasm::types::{Bytes, LogLevel};
+use proxy_wasm::types::LogLevel;
 use scbte_core::bundle::BundleSet;
 use scbte_core::cache::CacheSecret;
 use scbte_core::config::{DataConfig, Mode};
@@ -30,7 +30,7 @@ pub(crate) struct Request<'a> {
     /// `:authority`.
     pub(crate) host: &'a str,
     /// All headers, names in lower case.
-    pub(crate) headers: &'a [(String, Bytes)],
+    pub(crate) headers: &'a [(&'a str, &'a [u8])],
 }
 
 /// A verdict, and the decision log's name for it, where it has one: a denial always has.
@@ -118,10 +118,11 @@ impl Service {
         let token = self.config.token_header.find(request.headers);
         let token = token.map_err(|error| Denial::new(Reason::MissingBearerToken).because(error))?;
         self.require_bundle(now)?;
+        let mut laps = Laps::from(now);
         // 5. and 6. The token proves a caller.
-        let caller = self.verify(token, request, &path, now)?;
+        let caller = self.verify(token, request, &path, now, &mut laps)?;
         // 7. The policy decides what the caller may do.
-        self.evaluate(caller, request, &path, now)
+        self.evaluate(caller, request, &path, now, &mut laps)
     }
 
     fn require_bundle(&mut self, now: Timestamp) -> Result<(), Denial> {
@@ -151,6 +152,7 @@ impl Service {
         request: &Request<'_>,
         path: &RequestPath<'_>,
         now: Timestamp,
+        laps: &mut Laps,
     ) -> Result<Caller, Denial> {
         let malformed = |error| Denial::new(Reason::Malformed).because(error);
         let token = std::str::from_utf8(token).map_err(malformed)?;
@@ -165,7 +167,7 @@ impl Service {
             }
             self.misses_authority |= result.as_ref().is_err_and(VerifyError::is_unknown_authority);
         }
-        self.metrics.verification(elapsed(now));
+        self.metrics.verification(laps.lap());
         let caller = result?;
         self.metrics.token(caller.source());
         Ok(caller)
@@ -184,6 +186,7 @@ impl Service {
         request: &Request<'_>,
         path: &RequestPath<'_>,
         now: Timestamp,
+        laps: &mut Laps,
     ) -> Result<Verdict, Denial> {
         let unavailable = || Denial::new(Reason::PolicyUnavailable).because("no policy, or its envelope is too old");
         if self.lacks_policy(now) {
@@ -192,7 +195,6 @@ impl Service {
         if self.lacks_policy(now) {
             return Err(unavailable().of(caller));
         }
-        let started = host::now();
         let headers = named_headers(request.headers, &self.config.policy.headers);
         let query = path.query().map(String::from_utf8_lossy);
         let source = Source::of(&self.policy);
@@ -212,7 +214,7 @@ impl Service {
             peer_spiffe_id: source.peer.as_deref(),
         };
         let Some(decision) = self.policy.evaluate(&input, now) else { return Err(unavailable().of(caller)) };
-        self.metrics.evaluation(elapsed(started));
+        self.metrics.evaluation(laps.lap());
         if let Some(shadow) = self.policy.watch(&input, &decision, now) {
             self.metrics.shadow(shadow.as_ref().map_or_else(|disagreement| disagreement.result, |agrees| *agrees));
             self.disagreement = shadow.err();
@@ -298,7 +300,6 @@ fn without_port(address: &str) -> &str {
     host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
 }
 
-fn named_headers<'a>(headers: &'a [(String, Bytes)], names: &[String]) -> Vec<(&'a str, &'a [u8])> {
-    let named = headers.iter().filter(|(name, _)| names.contains(name));
-    named.map(|(name, value)| (name.as_str(), value.as_slice())).collect()
+fn named_headers<'a>(headers: &[(&'a str, &'a [u8])], names: &[String]) -> Vec<(&'a str, &'a [u8])> {
+    headers.iter().filter(|(name, _)| names.iter().any(|wanted| wanted == name)).copied().collect()
 }

@@ -169,6 +169,41 @@ fn what_failed_is_not_remembered() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
+fn a_header_is_remembered_only_when_its_minter_signed() {
+    let mut service = Service::warm(Scene::good());
+    assert_eq!(service.verifier.remembered_headers(), 1);
+    // Anybody can write headers with a chain that was seen: they find the chain, and leave nothing.
+    for id in 0..3 {
+        service.scene = Scene { signer: Some(Key::p256(9)), ..Scene::good() };
+        service.scene.header["kid"] = id.into();
+        assert_eq!(service.call(), (Err(BadSignature), 1));
+        assert_eq!((service.verifier.remembered_headers(), service.verifier.remembered()), (1, (1, 1)));
+    }
+    // The minter may have several.
+    service.scene.signer = None;
+    assert_eq!(service.call(), (Ok(Source::ChainCache), 1));
+    assert_eq!((service.verifier.remembered_headers(), service.verifier.remembered()), (2, (2, 1)));
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_remembered_header_ends_with_its_chain_and_with_the_bundle() {
+    let another = |service: &mut Service| {
+        service.scene.claims["jti"] = "id-2".into();
+        service.call()
+    };
+    let mut service = Service::warm(Scene::good());
+    service.scene.header["typ"] = "JWT".into();
+    assert_eq!(service.call(), (Err(Reason::UnsupportedType), 0), "another header is judged anew");
+    let mut service = Service::warm(Scene::good());
+    service.bundles = bundle_set(&[("cluster.local", &[])]);
+    assert_eq!(another(&mut service), (Err(UntrustedChain), 0));
+    assert_eq!(service.verifier.remembered_headers(), 0);
+    let mut service = Service::warm(Scene::with(|scene| scene.recipe.leaf.valid(-10, 60)));
+    service.scene.now = Timestamp::from_secs(NOW + 61);
+    assert_eq!(another(&mut service), (Err(Expired), 0));
+}
+
+#[wasm_bindgen_test(unsupported = test)]
 fn heavy_claims_are_accepted_and_not_remembered() {
     let heavy = |count: usize| {
         let mut service = Service::new(Scene::with(|scene| scene.claims["x"] = vec![json!({"": 0}); count].into()));

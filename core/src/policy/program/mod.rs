@@ -134,6 +134,20 @@ fn check_all_rules(policy: &CompiledPolicy, rules: &[String]) -> Result<(), Admi
     })
 }
 
+impl Program {
+    /// The instructions without what only people and tools ask for, since the machine copies it at each call of a rule.
+    pub(super) fn into_runnable(self) -> Arc<Bytecode> {
+        let mut bytecode = Arc::unwrap_or_clone(self.bytecode);
+        for rule in &mut bytecode.rule_infos {
+            rule.name = String::new();
+            if rule.destructuring_blocks.iter().all(Option::is_none) {
+                rule.destructuring_blocks = Vec::new();
+            }
+        }
+        Arc::new(bytecode)
+    }
+}
+
 /// The machine copies a rule's table of `else` bodies at each call: with a thousand definitions, a thousand small lists.
 /// What is not in the table is no `else`.
 fn forget_empty_else(program: &mut Bytecode) {
