@@ -1,4 +1,4 @@
--- Sends each of the tokens in a file in turn: `wrk … -- FILE START ONCE`. With ONCE = 1 it stops after the last one.
+-- Sends the tokens in a file in turn, again and again: `wrk … -- FILE SENT`, where SENT says how many were sent before.
 local threads = {}
 
 function setup(thread)
@@ -11,14 +11,9 @@ function init(args)
     requests[#requests + 1] = wrk.format("GET", nil, { ["Authorization"] = "Bearer " .. token })
   end
   sent = tonumber(args[2])
-  once = args[3] == "1"
 end
 
 function request()
-  if once and sent >= #requests then
-    wrk.thread:stop()
-    return requests[#requests]
-  end
   sent = sent + 1
   return requests[(sent - 1) % #requests + 1]
 end

@@ -18,6 +18,7 @@ pub(crate) struct Load {
     tokens: PathBuf,
     /// How many were sent: the next run goes on behind them, or a cache would still hold the first.
     sent: u64,
+    count: u64,
     core: usize,
     connections: u32,
 }
@@ -56,26 +57,22 @@ impl Load {
         let write = |path: &Path, text: &str| fs::write(path, text).map_err(Error::file(path));
         write(&script, include_str!("load.lua"))?;
         write(&file, &tokens.join("\n"))?;
-        Ok(Self { script, tokens: file, sent: 0, core, connections })
+        let count = u64::try_from(tokens.len()).map_err(Error::other)?;
+        Ok(Self { script, tokens: file, sent: 0, count, core, connections })
+    }
+
+    /// Whether each token was sent at least once.
+    pub(crate) fn all_sent(&self) -> bool {
+        self.sent >= self.count
     }
 
     /// Sends for some time.
     pub(crate) async fn run(&mut self, port: u16, span: Duration) -> Result<Counted, Error> {
-        self.wrk(port, span, false).await
-    }
-
-    /// Sends every token once, and no longer than this.
-    pub(crate) async fn run_once(&mut self, port: u16, within: Duration) -> Result<Counted, Error> {
-        self.sent = 0;
-        self.wrk(port, within, true).await
-    }
-
-    async fn wrk(&mut self, port: u16, span: Duration, once: bool) -> Result<Counted, Error> {
         let mut command = pinned(&self.core.to_string(), Path::new("wrk"));
         command.args(["--threads", "1", "--timeout", "10s", "--connections", &self.connections.to_string()]);
         command.args(["--duration", &format!("{}s", span.as_secs().max(1))]);
         command.arg("--script").arg(&self.script).arg(format!("http://127.0.0.1:{port}{PATH}"));
-        command.arg("--").arg(&self.tokens).arg(self.sent.to_string()).arg(u8::from(once).to_string());
+        command.arg("--").arg(&self.tokens).arg(self.sent.to_string());
         let mut command = tokio::process::Command::from(command);
         let output = command.stdin(Stdio::null()).kill_on_drop(true).output().await.map_err(Error::io("wrk"))?;
         let text = String::from_utf8_lossy(&output.stdout);

@@ -7,6 +7,7 @@ mod contender;
 mod cpu;
 mod error;
 mod goals;
+mod growth;
 mod lap;
 mod load;
 mod machine;
@@ -17,7 +18,7 @@ mod servers;
 mod statistics;
 mod tokens;
 
-use clap::Parser;
+use clap::{Args, Parser, Subcommand};
 use contender::Contender;
 use error::Error;
 use machine::Machine;
@@ -34,20 +35,47 @@ use tokio::signal::unix::{SignalKind, signal};
 
 /// Measures what a request costs, with the filter and with others
 #[derive(Debug, Parser)]
-#[command(name = "scbte-bench")]
+#[command(name = "scbte-bench", args_conflicts_with_subcommands = true)]
 struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
     /// How often each contender is measured
     #[arg(long, value_name = "N", default_value_t = 7, value_parser = clap::value_parser!(u16).range(1..=100))]
     rounds: u16,
-    /// How long each time
+    /// Only these contenders; `none` and those they are compared with run, too
+    #[arg(long, value_name = "NAME,…", value_delimiter = ',', value_parser = Contender::parse)]
+    only: Vec<Contender>,
+    /// Name the contenders, and what each does not check
+    #[arg(long)]
+    list: bool,
+    #[command(flatten)]
+    how: How,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Measures what the filter's cost, its memory and its start depend on
+    Growth {
+        /// Only these
+        #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
+        only: Vec<growth::Name>,
+        /// A million distinct tokens instead of 100,000
+        #[arg(long)]
+        long: bool,
+        #[command(flatten)]
+        how: How,
+    },
+}
+
+/// How measurements are made.
+#[derive(Debug, Args)]
+struct How {
+    /// How long each measurement takes
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=60))]
     seconds: u16,
     /// How long each is loaded before, so that V8 has optimised the module
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=60))]
     warm_up: u16,
-    /// Only these contenders; `none` and those they are compared with run, too
-    #[arg(long, value_name = "NAME,…", value_delimiter = ',', value_parser = Contender::parse)]
-    only: Vec<Contender>,
     #[command(flatten)]
     pools: Pools,
     /// Policies of RBAC, of which the last one fits
@@ -58,9 +86,6 @@ struct Arguments {
     connections: u32,
     #[command(flatten)]
     cores: cpu::Cores,
-    /// Name the contenders, and what each does not check
-    #[arg(long)]
-    list: bool,
     /// Where the results go
     #[arg(long, value_name = "FOLDER", default_value = "target/bench")]
     results: PathBuf,
@@ -78,7 +103,7 @@ async fn main() -> ExitCode {
     }
     // Whichever comes first; what the other one holds is dropped, and with it every process.
     let ended = tokio::select! {
-        ended = run(&arguments) => ended.map(|()| 0),
+        ended = start(&arguments) => ended.map(|()| 0),
         signal = interrupted() => Ok(128 + signal),
     };
     match ended {
@@ -96,13 +121,25 @@ fn list() {
     }
 }
 
+async fn start(arguments: &Arguments) -> Result<(), Error> {
+    match &arguments.command {
+        None => run(arguments).await,
+        Some(Command::Growth { only, long, how }) => {
+            let page = growth::run(&bench(how)?, only, *long, &how.results).await?;
+            println!("\n{page}\n==> {}/growth.{{md,json,svg}}", how.results.display());
+            Ok(())
+        }
+    }
+}
+
 async fn run(arguments: &Arguments) -> Result<(), Error> {
-    let bench = bench(arguments)?;
+    let results = &arguments.how.results;
+    let bench = bench(&arguments.how)?;
     let machine = Machine::find(&bench.tools.envoy, &bench.tools.wasm)?;
     let (wanted, left_out) = available(lap::with_peers(&arguments.only), &arguments.only)?;
     let rounds = usize::from(arguments.rounds);
     let laps: Vec<_> = (0..rounds).map(|round| lap::lap(round, &wanted)).collect();
-    announce(arguments, laps.iter().map(Vec::len).sum());
+    announce(&arguments.how, laps.iter().map(Vec::len).sum());
     let mut measurements = Vec::new();
     for (round, lap) in laps.iter().enumerate() {
         println!("==> round {} of {rounds}", round + 1);
@@ -113,25 +150,25 @@ async fn run(arguments: &Arguments) -> Result<(), Error> {
         }
     }
     let report = Report { machine: &machine, bench: &bench, rounds, measurements: &measurements, left_out: &left_out };
-    let page = report.write(&arguments.results)?;
-    plot::added_cpu(&Measured::new(&measurements), &arguments.results.join("results.svg"))?;
-    println!("\n{page}\n==> {}/results.{{md,json,svg}}", arguments.results.display());
+    let page = report.write(results)?;
+    plot::added_cpu(&Measured::new(&measurements), &results.join("results.svg"))?;
+    println!("\n{page}\n==> {}/results.{{md,json,svg}}", results.display());
     Ok(())
 }
 
-fn bench(arguments: &Arguments) -> Result<Bench, Error> {
-    let folder = arguments.results.join("run");
+fn bench(how: &How) -> Result<Bench, Error> {
+    let folder = how.results.join("run");
     fs::create_dir_all(&folder).map_err(Error::file(&folder))?;
     Ok(Bench {
         tools: Tools::find()?,
         identities: Identities::new()?,
         folder: std::path::absolute(&folder).map_err(Error::file(&folder))?,
-        pools: arguments.pools,
-        cores: arguments.cores,
-        policies: arguments.policies,
-        connections: arguments.connections,
-        warm_up: Duration::from_secs(arguments.warm_up.into()),
-        span: Duration::from_secs(arguments.seconds.into()),
+        pools: how.pools,
+        cores: how.cores,
+        policies: how.policies,
+        connections: how.connections,
+        warm_up: Duration::from_secs(how.warm_up.into()),
+        span: Duration::from_secs(how.seconds.into()),
     })
 }
 
@@ -148,8 +185,8 @@ fn available(wanted: Vec<Contender>, only: &[Contender]) -> Result<(Vec<Contende
     Ok((rest, missing.into_iter().map(|one| (one, error.to_string())).collect()))
 }
 
-fn announce(arguments: &Arguments, measurements: usize) {
-    let each = Duration::from_secs((arguments.seconds + arguments.warm_up).into()) + AROUND;
+fn announce(how: &How, measurements: usize) {
+    let each = Duration::from_secs((how.seconds + how.warm_up).into()) + AROUND;
     let all = each * u32::try_from(measurements).unwrap_or(u32::MAX);
     println!("{measurements} measurements, about {} minutes", all.as_secs().div_ceil(60));
 }

@@ -45,6 +45,17 @@ pub(crate) struct Pools {
     pub(crate) svids: u32,
 }
 
+impl Pools {
+    /// How many of a kind.
+    pub(crate) const fn of(&self, kind: Kind) -> u32 {
+        match kind {
+            Kind::Hot | Kind::Denied => self.hot,
+            Kind::Fresh | Kind::BadSignature => self.fresh,
+            Kind::NewSvid => self.svids,
+        }
+    }
+}
+
 fn at_least_one() -> clap::builder::RangedI64ValueParser<u32> {
     clap::value_parser!(u32).range(1..=1_000_000)
 }
@@ -79,12 +90,12 @@ impl Identities {
 
     /// New tokens.
     pub(crate) fn mint(&self, kind: Kind, pools: &Pools) -> Result<Vec<String>, Error> {
+        let count = pools.of(kind);
         match kind {
-            Kind::Hot => many(pools.hot, || Ok(good(&self.caller))),
-            Kind::Denied => many(pools.hot, || Ok(good(&self.denied))),
-            Kind::Fresh => many(pools.fresh, || Ok(good(&self.caller))),
-            Kind::NewSvid => many(pools.svids, || Ok(good(&self.authority.issue(API_GATEWAY)?))),
-            Kind::BadSignature => many(pools.fresh, || Ok(good(&self.caller))).map(|tokens| swap_signatures(&tokens)),
+            Kind::Hot | Kind::Fresh => many(count, || Ok(good(&self.caller))),
+            Kind::Denied => many(count, || Ok(good(&self.denied))),
+            Kind::NewSvid => many(count, || Ok(good(&self.authority.issue(API_GATEWAY)?))),
+            Kind::BadSignature => many(count, || Ok(good(&self.caller))).map(|tokens| swap_signatures(&tokens)),
         }
     }
 
