@@ -61,9 +61,9 @@ impl Load {
         Ok(Self { script, tokens: file, sent: 0, count, core, connections })
     }
 
-    /// Whether each token was sent at least once.
-    pub(crate) fn all_sent(&self) -> bool {
-        self.sent >= self.count
+    /// Whether each token was sent at least once, or so many of them.
+    pub(crate) fn has_sent(&self, enough: u64) -> bool {
+        self.sent >= self.count.min(enough)
     }
 
     /// Sends for some time.

@@ -173,7 +173,6 @@ fn bench(how: &How) -> Result<Bench, Error> {
 }
 
 /// What can run. Only the program of `ext-authz-opa` may be missing, and only where nobody asked for it by name.
-#[expect(clippy::type_complexity, reason = "two lists")]
 fn available(wanted: Vec<Contender>, only: &[Contender]) -> Result<(Vec<Contender>, Vec<(Contender, String)>), Error> {
     let Err(error) = servers::ext_authz_program() else { return Ok((wanted, Vec::new())) };
     if only.contains(&Contender::ExtAuthzOpa) {

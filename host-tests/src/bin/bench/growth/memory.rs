@@ -86,9 +86,9 @@ async fn flood(bench: &Bench, all: u32) -> Result<Vec<Flood>, Error> {
             let tokens = bench.identities.mint(kind, &Pools { fresh: PORTION, ..bench.pools })?;
             send_all(bench, &running, &folder, &tokens, class).await?;
             if class == "2xx" {
-                valid += PORTION
+                valid += PORTION;
             } else {
-                invalid += PORTION
+                invalid += PORTION;
             }
             let resident_mib = mib(running.memory()?);
             println!("    {valid} valid, {invalid} invalid tokens   {resident_mib:.1} MiB");
@@ -107,7 +107,7 @@ async fn send_all(
     class: &str,
 ) -> Result<(), Error> {
     let mut load = Load::new(folder, tokens, bench.cores.load_core, bench.connections)?;
-    while !load.all_sent() {
+    while !load.has_sent(u64::MAX) {
         all_of(class, &under_load(running, &mut load, SPAN).await?)?;
     }
     Ok(())
