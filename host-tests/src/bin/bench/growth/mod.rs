@@ -82,14 +82,17 @@ pub(crate) async fn run(bench: &Bench, only: &[Name], long: bool, results: &Path
     let is_wanted = |name: &Name| only.is_empty() || only.contains(name);
     let machine = Machine::find(&bench.tools.envoy, &bench.tools.wasm)?;
     let mut growth = Growth { machine, seconds: bench.span.as_secs(), series: Vec::new(), memory: None, start: None };
+    let mut page = String::new();
     for name in Name::value_variants().iter().copied().filter(is_wanted) {
         match name {
             Name::Memory => growth.memory = Some(memory::measure(bench, long).await?),
             Name::Start => growth.start = Some(start::measure(bench).await?),
             _ => growth.series.push(series(bench, name, long).await?),
         }
+        // After each: what takes long may be interrupted.
+        page = report::write(&growth, results)?;
     }
-    report::write(&growth, results)
+    Ok(page)
 }
 
 async fn series(bench: &Bench, name: Name, long: bool) -> Result<Series, Error> {
