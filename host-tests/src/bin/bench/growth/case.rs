@@ -4,7 +4,7 @@ use super::Name;
 use crate::error::Error;
 use crate::round::Bench;
 use crate::servers::Settings;
-use crate::tokens::{CONTEXT, Kind, good, many};
+use crate::tokens::{CONTEXT, Kind, Pools, good, many};
 use scbte_core::bundle;
 use scbte_host_tests::fixture::{API_GATEWAY, Authority};
 use serde_json::{Map, Value, json};
@@ -56,7 +56,9 @@ impl Case {
         let tokens = match name {
             Name::TokenSize => bench.identities.mint_padded(bench.pools.of(kind), usize::try_from(x).unwrap_or(0))?,
             Name::ChainLength => of_chain(bench, kind, x)?,
-            Name::DistinctTokens => bench.identities.mint(kind, &crate::tokens::Pools { fresh: x, ..bench.pools })?,
+            Name::DistinctTokens => bench.identities.mint(kind, &Pools { fresh: x, ..bench.pools })?,
+            // Each worker has caches of its own, and sees a part of the tokens.
+            Name::Workers => bench.identities.mint(kind, &Pools { fresh: bench.pools.fresh * x, ..bench.pools })?,
             _ => bench.identities.mint(kind, &bench.pools)?,
         };
         let settings = match name {

@@ -71,11 +71,12 @@ impl Panel {
             .margin_right(18)
             .x_label_area_size(24)
             .y_label_area_size(36)
-            .build_cartesian_2d(0.0..last, 0.0..highest * 1.15)?;
+            .build_cartesian_2d(0.0..last, 0.0..highest * self.room())?;
         let label = |at: &f64| self.label(*at);
         let style = ("sans-serif", 12).into_font().color(&INK);
         let mut mesh = chart.configure_mesh();
         mesh.disable_x_mesh().light_line_style(TRANSPARENT).bold_line_style(PALE).axis_style(PALE);
+        mesh.y_label_formatter(&|value| format!("{value:.0}"));
         mesh.x_labels(self.labels.len().min(9))
             .y_labels(5)
             .label_style(style.clone())
@@ -96,6 +97,11 @@ impl Panel {
                 .draw()?;
         }
         Ok(())
+    }
+
+    /// Above the lines, for the legend where there is one.
+    fn room(&self) -> f64 {
+        if self.lines.len() > 1 { 1.6 } else { 1.15 }
     }
 
     /// Only values that were measured have one.
