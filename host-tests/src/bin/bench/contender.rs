@@ -169,8 +169,8 @@ impl Contender {
             ScbteBadSignature => "What follows the signature: a token that fails there goes no further.",
             Native => {
                 "Who vouches for the key: it believes the one in its configuration and does not look at `x5c`, so no \
-                 certificate, no trust domain and no rotation. No binding, no `jti`, no lifetime limit; duplicate \
-                 members pass. RBAC compares texts; no Rego."
+                 certificate, no trust domain and no rotation. No binding, no `jti`, and no limit on a token's \
+                 lifetime is set. RBAC compares texts; no Rego."
             }
             NativeCache => "The same as `native`; and the signature of a token that it has seen, for time only.",
             ExtAuthzOpa => {
