@@ -1,0 +1,102 @@
+//! The values of a series, and what a filter and its callers are set up with at each of them.
+
+use super::Name;
+use crate::error::Error;
+use crate::round::Bench;
+use crate::servers::Settings;
+use crate::tokens::{CONTEXT, Kind, Pools, good, many};
+use scbte_core::bundle;
+use scbte_host_tests::fixture::{API_GATEWAY, Authority};
+use serde_json::{Map, Value, json};
+
+/// Tokens that were seen before.
+const HOT: &str = "hot";
+/// Every token new, its SVID known.
+const FRESH: &str = "fresh";
+/// Every token of an SVID of its own.
+const NEW_SVID: &str = "new SVID";
+
+/// What a series varies, and for which kinds of requests.
+pub(super) struct Plan {
+    pub(super) quantity: &'static str,
+    pub(super) lines: &'static [&'static str],
+    pub(super) values: &'static [u32],
+}
+
+pub(super) fn plan(name: Name, long: bool) -> Plan {
+    const TOKENS: &[u32] = &[1, 10, 100, 1_000, 4_000, 6_000, 20_000, 100_000, 1_000_000];
+    let tokens = if long { TOKENS } else { TOKENS.split_last().map_or(TOKENS, |(_, shorter)| shorter) };
+    let (quantity, lines, values): (_, &[_], &[_]) = match name {
+        Name::TokenSize => ("bytes of padding among the claims", &[HOT, FRESH], &[0, 512, 1024, 2048, 4096]),
+        Name::ChainLength => ("certificates in the chain", &[HOT, FRESH, NEW_SVID], &[1, 2, 3, 4]),
+        Name::Grants => ("grants in the policy's data", &[HOT], &[10, 100, 1_000, 10_000, 100_000]),
+        Name::TrustDomains => ("trust domains", &[HOT, NEW_SVID], &[1, 10, 100, 1_000]),
+        Name::DistinctTokens => ("distinct tokens, cycled", &["known SVID"], tokens),
+        Name::Workers => ("Envoy workers", &[HOT, FRESH], &[1, 2]),
+        Name::Memory | Name::Start => ("", &[], &[]),
+    };
+    Plan { quantity, lines, values }
+}
+
+/// One point's setting.
+pub(super) struct Case {
+    pub(super) settings: Settings,
+    pub(super) tokens: Vec<String>,
+    pub(super) workers: u32,
+}
+
+impl Case {
+    /// A case with new tokens.
+    pub(super) fn new(bench: &Bench, name: Name, line: &str, x: u32) -> Result<Self, Error> {
+        let kind = match line {
+            HOT => Kind::Hot,
+            NEW_SVID => Kind::NewSvid,
+            _ => Kind::Fresh,
+        };
+        let tokens = match name {
+            Name::TokenSize => bench.identities.mint_padded(bench.pools.of(kind), usize::try_from(x).unwrap_or(0))?,
+            Name::ChainLength => of_chain(bench, kind, x)?,
+            Name::DistinctTokens => bench.identities.mint(kind, &Pools { fresh: x, ..bench.pools })?,
+            // Each worker has caches of its own, and sees a part of the tokens.
+            Name::Workers => bench.identities.mint(kind, &Pools { fresh: bench.pools.fresh * x, ..bench.pools })?,
+            _ => bench.identities.mint(kind, &bench.pools)?,
+        };
+        let settings = match name {
+            Name::Grants => Settings { policy: grants(x), ..Settings::default() },
+            Name::TrustDomains => Settings { other_trust_domains: trust_domains(x - 1)?, ..Settings::default() },
+            _ => Settings::default(),
+        };
+        Ok(Self { settings, tokens, workers: if name == Name::Workers { x } else { 1 } })
+    }
+}
+
+/// Tokens whose chain has so many certificates.
+fn of_chain(bench: &Bench, kind: Kind, certificates: u32) -> Result<Vec<String>, Error> {
+    let mut below = None;
+    for _ in 1..certificates {
+        let above: &Authority = below.as_ref().unwrap_or(&bench.identities.authority);
+        below = Some(above.intermediate(scbte_host_tests::fixture::TRUST_DOMAIN)?);
+    }
+    let issuer = below.as_ref().unwrap_or(&bench.identities.authority);
+    let count = bench.pools.of(kind);
+    if kind == Kind::NewSvid {
+        return many(count, || Ok(good(&issuer.issue(API_GATEWAY)?)));
+    }
+    let workload = issuer.issue(API_GATEWAY)?;
+    many(count, || Ok(good(&workload)))
+}
+
+/// The caller's grant among others, with the limit on data raised.
+fn grants(count: u32) -> Map<String, Value> {
+    let other = |at| (format!("spiffe://cluster.local/ns/production/sa/service-{at}"), json!([CONTEXT]));
+    let all = (1..count).map(other).chain([(API_GATEWAY.to_owned(), json!([CONTEXT]))]);
+    let policy = json!({"data": {"grants": all.collect::<Map<_, _>>()}, "max_data": "64MiB"});
+    policy.as_object().cloned().unwrap_or_default()
+}
+
+/// Trust domains with an authority each.
+fn trust_domains(count: u32) -> Result<Map<String, Value>, Error> {
+    let ders = many(count, || Ok(Authority::new("partner.example")?.der()?))?;
+    let named = |(at, der): (usize, &Vec<u8>)| (format!("partner-{at}.example"), bundle::to_json([der.as_slice()]));
+    Ok(ders.iter().enumerate().map(named).collect())
+}

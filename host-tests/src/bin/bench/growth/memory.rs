@@ -1,0 +1,114 @@
+//! Memory: what the filter adds to Envoy, with one worker and with two, and what a flood of distinct tokens adds to that.
+
+use super::{all_of, folder, mib};
+use crate::contender::Servers;
+use crate::error::Error;
+use crate::load::Load;
+use crate::round::{Bench, under_load};
+use crate::servers::{Running, Setting};
+use crate::tokens::{Kind, Pools};
+use serde::Serialize;
+use std::path::Path;
+use std::time::Duration;
+
+/// Tokens that are minted, and sent, at once.
+const PORTION: u32 = 50_000;
+/// For how long they are sent before it is seen whether all were.
+const SPAN: Duration = Duration::from_secs(2);
+
+/// Resident memory of Envoy in MiB.
+#[derive(Debug, Serialize)]
+pub(crate) struct Memory {
+    /// Without the filter, by number of workers: 1, 2.
+    pub(super) none: Vec<f64>,
+    /// With it, after some load.
+    pub(super) filter: Vec<f64>,
+    /// After so many distinct tokens, in order.
+    pub(super) flood: Vec<Flood>,
+}
+
+/// After a part of the flood.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(crate) struct Flood {
+    /// Valid ones so far.
+    pub(super) valid: u32,
+    /// Invalid ones so far.
+    pub(super) invalid: u32,
+    pub(super) resident_mib: f64,
+}
+
+impl Memory {
+    /// What the filter adds with one worker.
+    pub(super) fn added(&self) -> f64 {
+        at(&self.filter, 0) - at(&self.none, 0)
+    }
+
+    /// What it adds with each further worker.
+    pub(super) fn further_worker(&self) -> f64 {
+        (at(&self.filter, 1) - at(&self.filter, 0)) - (at(&self.none, 1) - at(&self.none, 0))
+    }
+}
+
+fn at(values: &[f64], index: usize) -> f64 {
+    values.get(index).copied().unwrap_or(f64::NAN)
+}
+
+pub(super) async fn measure(bench: &Bench, long: bool) -> Result<Memory, Error> {
+    println!("==> memory");
+    let mut memory = Memory { none: Vec::new(), filter: Vec::new(), flood: Vec::new() };
+    for workers in [1, 2] {
+        memory.none.push(after_load(bench, Servers::Bare, workers).await?);
+        memory.filter.push(after_load(bench, Servers::Scbte, workers).await?);
+    }
+    println!("    the filter {:.1} MiB, each further worker {:.1}", memory.added(), memory.further_worker());
+    memory.flood = flood(bench, if long { 1_000_000 } else { 100_000 }).await?;
+    Ok(memory)
+}
+
+async fn after_load(bench: &Bench, servers: Servers, workers: u32) -> Result<f64, Error> {
+    let folder = folder(bench, "memory")?;
+    let cores = bench.cores.server_core.to_string();
+    let setting = Setting { workers, ..bench.setting(&folder, &cores) };
+    let running = Running::start(servers, &setting).await?;
+    let tokens = bench.identities.mint(Kind::Hot, &bench.pools)?;
+    Load::new(&folder, &tokens, bench.cores.load_core, bench.connections)?.run(running.port, bench.warm_up).await?;
+    Ok(mib(running.memory()?))
+}
+
+async fn flood(bench: &Bench, all: u32) -> Result<Vec<Flood>, Error> {
+    let folder = folder(bench, "flood")?;
+    let cores = bench.cores.server_core.to_string();
+    let running = Running::start(Servers::Scbte, &bench.setting(&folder, &cores)).await?;
+    let (mut valid, mut invalid) = (0, 0);
+    let mut flood = vec![Flood { valid: 0, invalid: 0, resident_mib: mib(running.memory()?) }];
+    for (kind, class) in [(Kind::Fresh, "2xx"), (Kind::BadSignature, "4xx")] {
+        for _ in 0..all / PORTION {
+            let tokens = bench.identities.mint(kind, &Pools { fresh: PORTION, ..bench.pools })?;
+            send_all(bench, &running, &folder, &tokens, class).await?;
+            if class == "2xx" {
+                valid += PORTION;
+            } else {
+                invalid += PORTION;
+            }
+            let resident_mib = mib(running.memory()?);
+            println!("    {valid} valid, {invalid} invalid tokens   {resident_mib:.1} MiB");
+            flood.push(Flood { valid, invalid, resident_mib });
+        }
+    }
+    Ok(flood)
+}
+
+/// Sends each at least once.
+async fn send_all(
+    bench: &Bench,
+    running: &Running,
+    folder: &Path,
+    tokens: &[String],
+    class: &str,
+) -> Result<(), Error> {
+    let mut load = Load::new(folder, tokens, bench.cores.load_core, bench.connections)?;
+    while !load.has_sent(u64::MAX) {
+        all_of(class, &under_load(running, &mut load, SPAN).await?)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,158 @@
+//! What the filter's cost depends on: series of one quantity, each point beside a bare Envoy with the same tokens; and
+//! its memory and its start.
+
+mod case;
+mod memory;
+mod plot;
+mod report;
+mod start;
+
+use crate::error::Error;
+use crate::load::Load;
+use crate::machine::Machine;
+use crate::round::{Bench, Loaded, under_load};
+use crate::servers::{Running, Setting};
+use case::Case;
+use clap::ValueEnum;
+use memory::Memory;
+use scbte_core::verify::TOKEN_CACHE_CAPACITY;
+use serde::Serialize;
+use start::Start;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Tokens that the filter remembers.
+const REMEMBERED: u64 = TOKEN_CACHE_CAPACITY.get() as u64;
+
+/// What is varied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Name {
+    TokenSize,
+    ChainLength,
+    Grants,
+    TrustDomains,
+    DistinctTokens,
+    Workers,
+    Memory,
+    Start,
+}
+
+/// One quantity, varied.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Series {
+    name: Name,
+    /// What is on the horizontal axis.
+    quantity: &'static str,
+    lines: Vec<Line>,
+}
+
+/// The points of one kind of request.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Line {
+    name: &'static str,
+    points: Vec<Point>,
+}
+
+/// What was measured at one value.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(crate) struct Point {
+    x: u32,
+    /// Over a bare Envoy with the same tokens.
+    added_cpu_us: f64,
+    cpu_us: f64,
+    /// Length of a token in bytes.
+    token_bytes: usize,
+    /// Resident memory of Envoy with the filter, after the load.
+    resident_mib: f64,
+}
+
+/// Everything that was found.
+#[derive(Debug, Serialize)]
+pub(crate) struct Growth {
+    machine: Machine,
+    seconds: u64,
+    series: Vec<Series>,
+    memory: Option<Memory>,
+    start: Option<Start>,
+}
+
+/// Measures what was asked for, or everything, and writes `growth.json`, `.md` and `.svg`; returns the page.
+pub(crate) async fn run(bench: &Bench, only: &[Name], long: bool, results: &Path) -> Result<String, Error> {
+    let is_wanted = |name: &Name| only.is_empty() || only.contains(name);
+    let machine = Machine::find(&bench.tools.envoy, &bench.tools.wasm)?;
+    let mut growth = Growth { machine, seconds: bench.span.as_secs(), series: Vec::new(), memory: None, start: None };
+    let mut page = String::new();
+    for name in Name::value_variants().iter().copied().filter(is_wanted) {
+        match name {
+            Name::Memory => growth.memory = Some(memory::measure(bench, long).await?),
+            Name::Start => growth.start = Some(start::measure(bench).await?),
+            _ => growth.series.push(series(bench, name, long).await?),
+        }
+        // After each: what takes long may be interrupted.
+        page = report::write(&growth, results)?;
+    }
+    Ok(page)
+}
+
+async fn series(bench: &Bench, name: Name, long: bool) -> Result<Series, Error> {
+    let plan = case::plan(name, long);
+    println!("==> {}", plan.quantity);
+    let mut lines = Vec::new();
+    for line in plan.lines {
+        let mut points = Vec::new();
+        for x in plan.values {
+            let point = point(bench, &Case::new(bench, name, line, *x)?, *x).await?;
+            println!("    {line:<10} {x:>9}   {:>7.1} µs added, {:.0} MiB", point.added_cpu_us, point.resident_mib);
+            points.push(point);
+        }
+        lines.push(Line { name: line, points });
+    }
+    Ok(Series { name, quantity: plan.quantity, lines })
+}
+
+async fn point(bench: &Bench, case: &Case, x: u32) -> Result<Point, Error> {
+    let cores = bench.cores.server_core.to_string();
+    let folder = folder(bench, "none")?;
+    let setting = Setting { workers: case.workers, ..bench.setting(&folder, &cores) };
+    let bare = Running::start(crate::contender::Servers::Bare, &setting).await?;
+    let base = load(bench, &bare, &folder, &case.tokens).await?.cpu_us();
+    drop(bare);
+
+    let folder = self::folder(bench, "filter")?;
+    let setting = Setting { folder: &folder, ..setting };
+    let running = Running::start_filter(&setting, &case.settings).await?;
+    let cpu_us = load(bench, &running, &folder, &case.tokens).await?.cpu_us();
+    let token_bytes = case.tokens.first().map_or(0, String::len);
+    Ok(Point { x, added_cpu_us: cpu_us - base, cpu_us, token_bytes, resident_mib: mib(running.memory()?) })
+}
+
+/// Warms up, until the caches hold what they can, loads, and sees that every answer was 200.
+async fn load(bench: &Bench, running: &Running, folder: &Path, tokens: &[String]) -> Result<Loaded, Error> {
+    let mut load = Load::new(folder, tokens, bench.cores.load_core, bench.connections)?;
+    load.run(running.port, bench.warm_up).await?;
+    while !load.has_sent(REMEMBERED) {
+        load.run(running.port, bench.warm_up).await?;
+    }
+    let loaded = under_load(running, &mut load, bench.span).await?;
+    all_of("2xx", &loaded)?;
+    Ok(loaded)
+}
+
+fn all_of(class: &str, loaded: &Loaded) -> Result<(), Error> {
+    let (all, expected) = (loaded.counts.all_answers(), loaded.counts.answers(class));
+    if all == 0 || all != expected {
+        return Err(Error::Other(format!("expected answers of {class} only, found {expected} of {all}")));
+    }
+    Ok(())
+}
+
+fn folder(bench: &Bench, name: &str) -> Result<PathBuf, Error> {
+    let folder = bench.folder.join("growth").join(name);
+    fs::create_dir_all(&folder).map_err(Error::file(&folder))?;
+    Ok(folder)
+}
+
+fn mib(kib: u64) -> f64 {
+    kib as f64 / 1024.0
+}

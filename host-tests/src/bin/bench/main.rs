@@ -1,0 +1,211 @@
+//! What a request costs: with the filter, with Envoy's own filters, with an OPA that is asked, and with a middleware;
+//! each over none. `scripts/bench` builds what is needed and runs it; `growth` shows what the filter's cost depends on.
+//!
+//! One core is the servers', another the load generator's. However it ends, every process it started ends with it.
+
+mod contender;
+mod cpu;
+mod error;
+mod goals;
+mod growth;
+mod lap;
+mod load;
+mod machine;
+mod plot;
+mod report;
+mod round;
+mod servers;
+mod statistics;
+mod tokens;
+
+use clap::{Args, Parser, Subcommand};
+use contender::Contender;
+use error::Error;
+use machine::Machine;
+use report::Report;
+use round::{Bench, Measurement};
+use scbte_host_tests::fixture::Tools;
+use statistics::Measured;
+use std::fs;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+use tokens::{Identities, Pools};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Measures what a request costs, with the filter and with others
+#[derive(Debug, Parser)]
+#[command(name = "scbte-bench", args_conflicts_with_subcommands = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+    /// How often each contender is measured
+    #[arg(long, value_name = "N", default_value_t = 7, value_parser = clap::value_parser!(u16).range(1..=100))]
+    rounds: u16,
+    /// Only these contenders; `none` and those they are compared with run, too
+    #[arg(long, value_name = "NAME,…", value_delimiter = ',', value_parser = Contender::parse)]
+    only: Vec<Contender>,
+    /// Name the contenders, and what each does not check
+    #[arg(long)]
+    list: bool,
+    #[command(flatten)]
+    how: How,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Measures what the filter's cost, its memory and its start depend on
+    Growth {
+        /// Only these
+        #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
+        only: Vec<growth::Name>,
+        /// A million distinct tokens instead of 100,000
+        #[arg(long)]
+        long: bool,
+        #[command(flatten)]
+        how: How,
+    },
+}
+
+/// How measurements are made.
+#[derive(Debug, Args)]
+struct How {
+    /// How long each measurement takes
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=60))]
+    seconds: u16,
+    /// How long each is loaded before, so that V8 has optimised the module
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=60))]
+    warm_up: u16,
+    #[command(flatten)]
+    pools: Pools,
+    /// Policies of RBAC, of which the last one fits
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    policies: u32,
+    /// Connections of the load generator
+    #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    connections: u32,
+    #[command(flatten)]
+    cores: cpu::Cores,
+    /// Where the results go
+    #[arg(long, value_name = "FOLDER", default_value = "target/bench")]
+    results: PathBuf,
+}
+
+/// Roughly what starting a contender and minting its tokens takes.
+const AROUND: Duration = Duration::from_secs(4);
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    if arguments.list {
+        list();
+        return ExitCode::SUCCESS;
+    }
+    // Whichever comes first; what the other one holds is dropped, and with it every process.
+    let ended = tokio::select! {
+        ended = start(&arguments) => ended.map(|()| 0),
+        signal = interrupted() => Ok(128 + signal),
+    };
+    match ended {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn list() {
+    for one in Contender::ALL {
+        println!("{:<20} {}\n{:<20} does not check: {}", one.name(), one.description(), "", one.unchecked());
+    }
+}
+
+async fn start(arguments: &Arguments) -> Result<(), Error> {
+    match &arguments.command {
+        None => run(arguments).await,
+        Some(Command::Growth { only, long, how }) => {
+            let page = growth::run(&bench(how)?, only, *long, &how.results).await?;
+            println!("\n{page}\n==> {}/growth.{{md,json,svg}}", how.results.display());
+            Ok(())
+        }
+    }
+}
+
+async fn run(arguments: &Arguments) -> Result<(), Error> {
+    let results = &arguments.how.results;
+    let bench = bench(&arguments.how)?;
+    let machine = Machine::find(&bench.tools.envoy, &bench.tools.wasm)?;
+    let (wanted, left_out) = available(lap::with_peers(&arguments.only), &arguments.only)?;
+    let rounds = usize::from(arguments.rounds);
+    let laps: Vec<_> = (0..rounds).map(|round| lap::lap(round, &wanted)).collect();
+    announce(&arguments.how, laps.iter().map(Vec::len).sum());
+    let mut measurements = Vec::new();
+    for (round, lap) in laps.iter().enumerate() {
+        println!("==> round {} of {rounds}", round + 1);
+        for contender in lap {
+            let measurement = bench.measure(*contender, round).await?;
+            tell(&measurement);
+            measurements.push(measurement);
+        }
+    }
+    let report = Report { machine: &machine, bench: &bench, rounds, measurements: &measurements, left_out: &left_out };
+    let page = report.write(results)?;
+    plot::added_cpu(&Measured::new(&measurements), &results.join("results.svg"))?;
+    println!("\n{page}\n==> {}/results.{{md,json,svg}}", results.display());
+    Ok(())
+}
+
+fn bench(how: &How) -> Result<Bench, Error> {
+    let folder = how.results.join("run");
+    fs::create_dir_all(&folder).map_err(Error::file(&folder))?;
+    Ok(Bench {
+        tools: Tools::find()?,
+        identities: Identities::new()?,
+        folder: std::path::absolute(&folder).map_err(Error::file(&folder))?,
+        pools: how.pools,
+        cores: how.cores,
+        policies: how.policies,
+        connections: how.connections,
+        warm_up: Duration::from_secs(how.warm_up.into()),
+        span: Duration::from_secs(how.seconds.into()),
+    })
+}
+
+/// What can run. Only the program of `ext-authz-opa` may be missing, and only where nobody asked for it by name.
+fn available(wanted: Vec<Contender>, only: &[Contender]) -> Result<(Vec<Contender>, Vec<(Contender, String)>), Error> {
+    let Err(error) = servers::ext_authz_program() else { return Ok((wanted, Vec::new())) };
+    if only.contains(&Contender::ExtAuthzOpa) {
+        return Err(error);
+    }
+    let is_missing = |one: &Contender| *one == Contender::ExtAuthzOpa;
+    let (missing, rest): (Vec<_>, Vec<_>) = wanted.into_iter().partition(is_missing);
+    missing.iter().for_each(|one| println!("left out: {} ({error})", one.name()));
+    Ok((rest, missing.into_iter().map(|one| (one, error.to_string())).collect()))
+}
+
+fn announce(how: &How, measurements: usize) {
+    let each = Duration::from_secs((how.seconds + how.warm_up).into()) + AROUND;
+    let all = each * u32::try_from(measurements).unwrap_or(u32::MAX);
+    println!("{measurements} measurements, about {} minutes", all.as_secs().div_ceil(60));
+}
+
+fn tell(found: &Measurement) {
+    let Measurement { contender, requests, requests_per_second, cpu_us, p50_ms, p99_ms, .. } = found;
+    println!(
+        "    {:<20} {cpu_us:>7.1} µs CPU   {requests_per_second:>8.0} requests/s   p50 {p50_ms:.2} ms   p99 {p99_ms:.2} ms   {requests} requests",
+        contender.name()
+    );
+}
+
+/// Ctrl-C or SIGTERM; its number.
+async fn interrupted() -> u8 {
+    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+    else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = interrupt.recv() => 2,
+        _ = terminate.recv() => 15,
+    }
+}

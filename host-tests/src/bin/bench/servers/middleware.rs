@@ -1,0 +1,46 @@
+//! A server's own middleware: Express, with jose for the token and an OPA server that it asks for each request.
+
+use super::{Counter, Running, Setting, answers, clean, spare, stack, start_opa, tool};
+use crate::cpu::pinned;
+use crate::error::Error;
+use crate::tokens::ISSUER;
+use scbte_host_tests::fixture::{AUDIENCE, Ports, Process};
+use serde_json::json;
+use std::path::Path;
+use std::time::Instant;
+
+const MODULES: &str = "run ./scripts/setup middleware, or set SCBTE_MIDDLEWARE";
+const OPA: &str = "run ./scripts/setup opa, or set OPA_PATH";
+
+pub(super) async fn start(setting: &Setting<'_>) -> Result<Running, Error> {
+    let program = tool("middleware", "SCBTE_MIDDLEWARE", "tools/middleware/server.mjs", MODULES)?;
+    let opa = tool("OPA", "OPA_PATH", "tools/opa", OPA)?;
+    // Only its ports: Envoy has no part in it.
+    let stack = stack(setting, Ports::free(), |_| Ok(())).await?;
+    let (health, _) = spare(&stack.ports);
+    let policy = ["allow.rego", "data.json"].map(|name| setting.tools.policy.join(name).display().to_string());
+    let opa = start_opa(setting, &opa, health, &policy).await?;
+
+    let began = Instant::now();
+    let port = stack.ports.data;
+    let node = start_node(setting, &program, port, health).await?;
+    let started_in = began.elapsed();
+    let processes = vec![opa.id(), node.id()];
+    let counter = Counter::Middleware(port);
+    Ok(Running { port, started_in, processes, counter, envoy: None, others: vec![node, opa], _stack: stack })
+}
+
+async fn start_node(setting: &Setting<'_>, program: &Path, port: u16, opa: u16) -> Result<Process, Error> {
+    let settings = json!({
+        "port": port,
+        "opa": format!("http://127.0.0.1:{opa}/v1/data/scbte/allow"),
+        "issuer": ISSUER,
+        "audience": AUDIENCE,
+        "jwk": setting.identities.jwks()?["keys"][0],
+    });
+    let mut command = clean(pinned(setting.cores, Path::new("node")));
+    command.env("NODE_ENV", "production").arg(program).arg(settings.to_string());
+    let mut node = Process::start("middleware", command, &setting.folder.join("middleware.log"))?;
+    answers("the middleware to be ready", &mut node, port, "/served").await?;
+    Ok(node)
+}

@@ -1,0 +1,157 @@
+//! Tokens: the same for every contender, minted anew for each measurement since they live for 300 s.
+//!
+//! They are SCBTE's, with an `iss` that others ask for. Who believes one key instead of an authority is given the key of
+//! the workload's SVID.
+
+use crate::error::Error;
+use p256::ecdsa::SigningKey;
+use p256::pkcs8::DecodePrivateKey as _;
+use scbte_core::jwk::PublicKey;
+use scbte_host_tests::fixture::{API_GATEWAY, Authority, ORDER_SERVICE, TRUST_DOMAIN, Workload, claims};
+use serde_json::{Value, json};
+use std::thread;
+
+/// Of the tokens: nobody resolves it.
+pub(crate) const ISSUER: &str = "https://issuer.production.svc.cluster.local";
+/// What the tokens are for.
+pub(crate) const CONTEXT: &str = "read:users";
+
+/// Which tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Few, sent again and again.
+    Hot,
+    /// More than any cache holds, of one SVID.
+    Fresh,
+    /// More than any cache holds, each of its own SVID.
+    NewSvid,
+    /// As `Fresh`, each with another one's signature.
+    BadSignature,
+    /// Few, of a workload that the policy denies.
+    Denied,
+}
+
+/// How many tokens of each kind.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub(crate) struct Pools {
+    /// Tokens that are sent again and again
+    #[arg(long = "hot-tokens", value_name = "N", default_value_t = 16, value_parser = at_least_one())]
+    pub(crate) hot: u32,
+    /// Distinct tokens, cycled; more than the filter remembers (4,096), or the run fails
+    #[arg(long = "tokens", value_name = "N", default_value_t = 6000, value_parser = at_least_one())]
+    pub(crate) fresh: u32,
+    /// Distinct SVIDs, cycled; more than the filter remembers (1,024), and more tokens than it remembers
+    #[arg(long = "svids", value_name = "N", default_value_t = 6000, value_parser = at_least_one())]
+    pub(crate) svids: u32,
+}
+
+impl Pools {
+    /// How many of a kind.
+    pub(crate) const fn of(&self, kind: Kind) -> u32 {
+        match kind {
+            Kind::Hot | Kind::Denied => self.hot,
+            Kind::Fresh | Kind::BadSignature => self.fresh,
+            Kind::NewSvid => self.svids,
+        }
+    }
+}
+
+fn at_least_one() -> clap::builder::RangedI64ValueParser<u32> {
+    clap::value_parser!(u32).range(1..=1_000_000)
+}
+
+/// Who calls, and who vouches for them: the same in the whole run.
+#[derive(Debug)]
+pub(crate) struct Identities {
+    pub(crate) authority: Authority,
+    caller: Workload,
+    denied: Workload,
+}
+
+impl Identities {
+    pub(crate) fn new() -> Result<Self, Error> {
+        let authority = Authority::new(TRUST_DOMAIN)?;
+        let caller = authority.issue(API_GATEWAY)?;
+        let denied = authority.issue(ORDER_SERVICE)?;
+        Ok(Self { authority, caller, denied })
+    }
+
+    /// The caller's key as a JWK Set, for those who believe a key.
+    pub(crate) fn jwks(&self) -> Result<Value, Error> {
+        let key = SigningKey::from_pkcs8_der(&self.caller.key_der()?).map_err(Error::other)?;
+        let point = key.verifying_key().to_sec1_point(false);
+        let public = PublicKey::from_point(point.as_bytes()).map_err(Error::other)?;
+        let mut jwk = serde_json::to_value(public).map_err(Error::other)?;
+        // What the tokens' headers say.
+        jwk["kid"] = json!("test");
+        jwk["alg"] = json!("ES256");
+        Ok(json!({ "keys": [jwk] }))
+    }
+
+    /// New tokens.
+    pub(crate) fn mint(&self, kind: Kind, pools: &Pools) -> Result<Vec<String>, Error> {
+        let count = pools.of(kind);
+        match kind {
+            Kind::Hot | Kind::Fresh => many(count, || Ok(good(&self.caller))),
+            Kind::Denied => many(count, || Ok(good(&self.denied))),
+            Kind::NewSvid => many(count, || Ok(good(&self.authority.issue(API_GATEWAY)?))),
+            Kind::BadSignature => many(count, || Ok(good(&self.caller))).map(|tokens| swap_signatures(&tokens)),
+        }
+    }
+
+    /// New tokens of the caller, with a text of this length among their claims.
+    pub(crate) fn mint_padded(&self, count: u32, padding: usize) -> Result<Vec<String>, Error> {
+        many(count, || Ok(with(&self.caller, "padding", &"x".repeat(padding))))
+    }
+}
+
+/// A token of a workload, for the example policy.
+pub(crate) fn good(workload: &Workload) -> String {
+    with(workload, "iss", ISSUER)
+}
+
+fn with(workload: &Workload, name: &str, value: &str) -> String {
+    let mut claims = claims(&workload.spiffe_id, CONTEXT);
+    claims.insert(name.to_owned(), value.into());
+    workload.token(&claims)
+}
+
+/// Every core signs.
+pub(crate) fn many<T: Send>(count: u32, one: impl Fn() -> Result<T, Error> + Sync) -> Result<Vec<T>, Error> {
+    let threads = thread::available_parallelism().map_or(1, |cores| u32::try_from(cores.get()).unwrap_or(1));
+    let share = |at: u32| count / threads + u32::from(at < count % threads);
+    thread::scope(|scope| {
+        let work = |at| {
+            let (one, share) = (&one, share(at));
+            scope.spawn(move || (0..share).map(|_| one()).collect::<Result<Vec<_>, _>>())
+        };
+        let working: Vec<_> = (0..threads).map(work).collect();
+        let done = working.into_iter().map(|thread| thread.join().unwrap_or_else(|_| Err(Error::other("no token"))));
+        done.collect::<Result<Vec<_>, _>>().map(|shares| shares.into_iter().flatten().collect())
+    })
+}
+
+/// Signatures of the right form, each of another token.
+fn swap_signatures(tokens: &[String]) -> Vec<String> {
+    let signatures = tokens.iter().cycle().skip(1).filter_map(|token| token.rsplit('.').next());
+    let signed = tokens.iter().filter_map(|token| Some(token.rsplit_once('.')?.0));
+    signed.zip(signatures).map(|(signed, signature)| format!("{signed}.{signature}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_token_keeps_its_signature() {
+        let tokens = ["a.b.1", "c.d.2", "e.f.3"].map(str::to_owned);
+        assert_eq!(swap_signatures(&tokens), ["a.b.2", "c.d.3", "e.f.1"]);
+    }
+
+    #[test]
+    fn as_many_as_are_asked_for() {
+        for count in [1, 2, 7] {
+            assert_eq!(many(count, || Ok(())).unwrap().len(), usize::try_from(count).unwrap());
+        }
+    }
+}
