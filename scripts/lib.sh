@@ -106,6 +106,11 @@ debian=(CARGO=/usr/bin/cargo RUSTC=/usr/bin/rustc RUSTDOC=/usr/bin/rustdoc RUSTC
   CARGO_TARGET_WASM32_WASIP1_LINKER=wasm-ld-22 CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER=wasm-ld-22
   CARGO_TARGET_WASM32_WASIP1_RUSTFLAGS="-L /usr/lib/wasm32-wasi")
 
+# The compiler that builds for wasm, as it calls itself.
+wasm_rustc() {
+  if [[ $(wasm_toolchain) == debian ]]; then /usr/bin/rustc --version; else rustc --version; fi
+}
+
 # Clippy is no part of cargo: found first on PATH, it would be the other compiler's.
 debian_cargo() {
   if [[ $1 == clippy ]]; then echo /usr/bin/cargo-clippy; else echo /usr/bin/cargo; fi

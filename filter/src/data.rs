@@ -27,7 +27,7 @@ impl DataStream {
     fn judge(&mut self) -> Action {
         let Ok(map) = HeaderMap::fetch(MapType::HttpRequestHeaders) else { return failed() };
         let Some(headers) = map.entries() else { return failed() };
-        #[cfg(feature = "test-trap")]
+        #[cfg(feature = "test-hooks")]
         trap_if_asked(&headers);
         // 1. Nobody but this filter speaks in its name. Where that fails nothing passes, in shadow mode neither.
         if let Err(status) = remove_reserved(&headers) {
@@ -152,7 +152,7 @@ fn publish(service: &Service, verdict: &Verdict, id: Option<&str>) {
     }
 }
 
-#[cfg(feature = "test-trap")]
+#[cfg(feature = "test-hooks")]
 #[expect(clippy::panic, reason = "this build exists to trap")]
 fn trap_if_asked(headers: &[(&str, &[u8])]) {
     if headers.iter().any(|(name, _)| *name == "x-test-trap") {

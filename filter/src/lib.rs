@@ -13,6 +13,8 @@
 )]
 #![expect(missing_docs, reason = "nothing is public but the entry point that the SDK's macro makes")]
 
+#[cfg(feature = "test-hooks")]
+mod allocations;
 mod control;
 mod data;
 mod decision_log;

@@ -194,6 +194,14 @@ impl Vm {
         self.fuel_used
     }
 
+    /// How often the module has asked for memory since it started; `None` unless it was built with `test-hooks`.
+    ///
+    /// # Errors
+    /// When the VM is dead.
+    pub fn allocations(&mut self) -> Result<Option<u64>, Error> {
+        self.call("scbte_allocations", 0, ())
+    }
+
     /// The process.
     pub fn host(&self) -> &Host {
         &self.host

@@ -8,7 +8,7 @@ const BOTH_WORKERS: usize = 12;
 
 #[tokio::test]
 async fn a_trapped_vm_refuses_and_then_serves_again() -> Outcome {
-    let mut stack = start_with(Tools::find()?.with_test_trap()?, |builder| builder).await?;
+    let mut stack = start_with(Tools::find()?.with_test_hooks()?, |builder| builder).await?;
     let call = Request::get("/api/v1/users").bearer(&gateway(&stack)?.good_token("read:users"));
     assert_eq!(stack.send(&call).await?.status, 200, "before");
     // Nobody pushes from now on: only shared data has the bundle.

@@ -6,6 +6,7 @@ mod common;
 
 mod configuration;
 mod control;
+mod costs;
 mod decisions;
 mod peers;
 mod policy;

@@ -126,7 +126,11 @@ pub(crate) struct Worker {
 impl Worker {
     /// A worker that has no trust bundle yet.
     pub(crate) fn start(host: &Host, data: &Value) -> Self {
-        let mut vm = Vm::start(host, &Module::built().unwrap(), &VmConfig::with_vm_id("scbte")).unwrap();
+        Self::start_with(&Module::built().unwrap(), host, data)
+    }
+
+    fn start_with(module: &Module, host: &Host, data: &Value) -> Self {
+        let mut vm = Vm::start(host, module, &VmConfig::with_vm_id("scbte")).unwrap();
         let data = vm.configure(&Plugin::new("scbte-data", data.to_string())).unwrap();
         let control = Plugin::new("scbte-control", control_config().to_string()).allow_on_headers_stop_iteration();
         let control = vm.configure(&control).unwrap();
@@ -135,7 +139,12 @@ impl Worker {
 
     /// A worker with the good trust bundle.
     pub(crate) fn ready(data: &Value) -> Self {
-        let mut worker = Self::start(&host(), data);
+        Self::ready_with(&Module::built().unwrap(), data)
+    }
+
+    /// The same with another module.
+    pub(crate) fn ready_with(module: &Module, data: &Value) -> Self {
+        let mut worker = Self::start_with(module, &host(), data);
         assert_eq!(worker.push(&Envelope::at(NOW).bundles(good_bundles())).0, 200);
         worker.vm.tick_all().unwrap();
         worker
