@@ -85,13 +85,21 @@ has_debian_wasm() {
     -f /usr/lib/rustlib/src/rust/library/std/Cargo.toml ]]
 }
 
+# What makes the module small, besides the profile in Cargo.toml. The linker writes indices of functions as short as they
+# are. Functions marked `#[inline]` are inlined while they are small, not up to LLVM's cost of 325, which counts for those
+# that are optimised for size, too. And no path of the machine that built it gets into the messages of panics (flags are
+# separated by spaces, so a path has none).
+small=(-C link-arg=--compress-relocations -C link-arg=--strip-debug -C llvm-args=-inlinehint-threshold=60)
+[[ ${CARGO_HOME:-$HOME/.cargo} == *[[:space:]]* ]] || small+=("--remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=cargo")
+
 # wasm_cargo COMMAND TARGET ARGUMENT…: cargo for one of the wasm targets. Flags are set by target, because RUSTFLAGS
 # would replace them; the cfg gives core's tests in Node their randomness.
 wasm_cargo() {
   local command=$1 name=$2
   shift 2
   local set=(env -u RUSTFLAGS -u CARGO_ENCODED_RUSTFLAGS
-    'CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS=--cfg getrandom_backend="wasm_js"')
+    'CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS=--cfg getrandom_backend="wasm_js"'
+    "CARGO_TARGET_WASM32_WASIP1_RUSTFLAGS=${small[*]}")
   case $(wasm_toolchain) in
     own) "${set[@]}" cargo "$command" --target "$name" "$@" ;;
     debian) "${set[@]}" "${debian[@]}" "$(debian_cargo "$command")" "$command" --target "$name" -Zbuild-std=std,panic_abort "$@" ;;
@@ -104,7 +112,7 @@ wasm_cargo() {
 debian=(CARGO=/usr/bin/cargo RUSTC=/usr/bin/rustc RUSTDOC=/usr/bin/rustdoc RUSTC_BOOTSTRAP=1
   CARGO_TARGET_DIR="$target/wasm"
   CARGO_TARGET_WASM32_WASIP1_LINKER=wasm-ld-22 CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER=wasm-ld-22
-  CARGO_TARGET_WASM32_WASIP1_RUSTFLAGS="-L /usr/lib/wasm32-wasi")
+  CARGO_TARGET_WASM32_WASIP1_RUSTFLAGS="-L /usr/lib/wasm32-wasi ${small[*]}")
 
 # The compiler that builds for wasm, as it calls itself.
 wasm_rustc() {

@@ -414,3 +414,34 @@ const fn written_out(class: &ClassPerl) -> &'static str {
         (ClassPerlKind::Word, true) => "[^0-9A-Za-z_]",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wasm_bindgen_test::wasm_bindgen_test;
+
+    fn matches(regex: &str, text: &str) -> bool {
+        let mut checked = Checked::default();
+        checked.check(regex).unwrap();
+        checked.get(regex).unwrap().is_match(text)
+    }
+
+    /// The crate is built with these of Unicode's tables only.
+    #[wasm_bindgen_test(unsupported = test)]
+    fn the_tables_of_all_classes_are_there() {
+        for class in CLASSES {
+            assert!(Checked::default().check(&format!(r"^\p{{{class}}}$")).is_ok(), "{class}");
+        }
+        for (regex, matching, other) in [
+            (r"^\pL+$", "aäжή", "1"),
+            (r"^\p{Lu}$", "Ж", "ж"),
+            (r"^\PN$", "x", "٣"),
+            (r"^[\p{Greek}.]+$", "ή.", "ж"),
+            ("^(?i)straße$", "STRAßE", "STRASSE"),
+            ("^(?i)жk$", "Ж\u{212a}", "жx"),
+        ] {
+            assert!(matches(regex, matching), "{regex} {matching}");
+            assert!(!matches(regex, other), "{regex} {other}");
+        }
+    }
+}
