@@ -89,7 +89,7 @@ has_debian_wasm() {
 # are. Functions marked `#[inline]` are inlined while they are small, not up to LLVM's cost of 325, which counts for those
 # that are optimised for size, too. And no path of the machine that built it gets into the messages of panics (flags are
 # separated by spaces, so a path has none).
-small=(-C link-arg=--compress-relocations -C link-arg=--strip-debug -C llvm-args=-inlinehint-threshold=60)
+small=(-C link-arg=--compress-relocations -C llvm-args=-inlinehint-threshold=60)
 [[ ${CARGO_HOME:-$HOME/.cargo} == *[[:space:]]* ]] || small+=("--remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=cargo")
 
 # wasm_cargo COMMAND TARGET ARGUMENT…: cargo for one of the wasm targets. Flags are set by target, because RUSTFLAGS

@@ -1,0 +1,152 @@
+//! What regorus uses of the crate [`globset`](https://docs.rs/globset), in its place.
+//!
+//! The real one brings `aho-corasick` and switches on the search for literals in `regex-automata`, for every user of
+//! `regex`: 180 KB of the filter, which never calls it, since policies get `scbte-core`'s own `glob.match`. Only tests of
+//! policies do, in regorus' interpreter; there a glob means what it means in OPA.
+//!
+//! `*` is text without `/`, `**` any text, `?` a character but `/`, `[a-z]` and `[!a-z]` are classes, `{a,b}`
+//! alternatives, and `\` takes a special character as itself.
+
+use regex::{Regex, RegexBuilder};
+use std::path::Path;
+use std::str::Chars;
+
+/// A glob about to be compiled.
+#[derive(Clone, Debug)]
+pub struct GlobBuilder<'a> {
+    pattern: &'a str,
+}
+
+/// A compiled glob.
+#[derive(Clone, Debug)]
+pub struct Glob(Regex);
+
+/// Matches text against a glob.
+#[derive(Clone, Debug)]
+pub struct GlobMatcher(Regex);
+
+/// The text is no glob.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Error;
+
+impl<'a> GlobBuilder<'a> {
+    /// For this text.
+    #[must_use]
+    pub const fn new(pattern: &'a str) -> Self {
+        Self { pattern }
+    }
+
+    /// As regorus wants it: `/` is matched by itself only. It never asks for anything else.
+    pub const fn literal_separator(&mut self, _yes: bool) -> &mut Self {
+        self
+    }
+
+    /// Reads and compiles the glob.
+    ///
+    /// # Errors
+    /// It is none, or too large.
+    pub fn build(&self) -> Result<Glob, Error> {
+        let regex = RegexBuilder::new(&to_regex(self.pattern)?).dot_matches_new_line(true).build();
+        regex.map(Glob).map_err(|_| Error)
+    }
+}
+
+impl Glob {
+    /// The matcher.
+    #[must_use]
+    pub fn compile_matcher(&self) -> GlobMatcher {
+        GlobMatcher(self.0.clone())
+    }
+}
+
+impl GlobMatcher {
+    /// Whether the whole text matches.
+    pub fn is_match(&self, text: impl AsRef<Path>) -> bool {
+        text.as_ref().to_str().is_some_and(|text| self.0.is_match(text))
+    }
+}
+
+fn to_regex(glob: &str) -> Result<String, Error> {
+    let mut regex = "^".to_owned();
+    let mut open = 0_u32;
+    let mut rest = glob.chars();
+    while let Some(next) = rest.next() {
+        match next {
+            '*' => regex.push_str(stars(&mut rest)),
+            '?' => regex.push_str("[^/]"),
+            '[' => class(&mut rest, &mut regex)?,
+            '{' => {
+                open = open.checked_add(1).ok_or(Error)?;
+                regex.push_str("(?:");
+            }
+            ',' if open > 0 => regex.push('|'),
+            '}' => {
+                open = open.checked_sub(1).ok_or(Error)?;
+                regex.push(')');
+            }
+            '\\' => literal(rest.next().ok_or(Error)?, &mut regex),
+            other => literal(other, &mut regex),
+        }
+    }
+    regex.push('$');
+    if open == 0 { Ok(regex) } else { Err(Error) }
+}
+
+fn stars(rest: &mut Chars<'_>) -> &'static str {
+    let behind = rest.as_str().trim_start_matches('*');
+    let several = behind.len() < rest.as_str().len();
+    *rest = behind.chars();
+    if several { ".*" } else { "[^/]*" }
+}
+
+/// `[a-z]`, after its bracket.
+fn class(rest: &mut Chars<'_>, regex: &mut String) -> Result<(), Error> {
+    let (inside, behind) = rest.as_str().split_once(']').ok_or(Error)?;
+    *rest = behind.chars();
+    let (not, inside) = inside.strip_prefix(['!', '^']).map_or(("", inside), |inside| ("^", inside));
+    regex.push('[');
+    regex.push_str(not);
+    for next in inside.chars() {
+        if next == '-' { regex.push('-') } else { literal(next, regex) }
+    }
+    regex.push(']');
+    Ok(())
+}
+
+fn literal(text: char, regex: &mut String) {
+    regex.push_str(&regex::escape(text.encode_utf8(&mut [0; 4])));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn globs_as_opa_has_them() {
+        for (glob, matching, other) in [
+            ("a*c", &["ac", "abbc", "a\nc"][..], &["a/c", "ab", "xac"][..]),
+            ("a**c", &["ac", "a/b/c"], &["a/b"]),
+            ("/**/x", &["/a/x", "/a/b/x"], &["/x"]),
+            ("a?c", &["abc", "aäc"], &["a/c", "ac"]),
+            ("[a-c]x", &["ax", "cx"], &["dx", "x"]),
+            ("[!a-c]x", &["dx"], &["ax"]),
+            ("{cat,bat}s", &["cats", "bats"], &["rats", "cat,bats"]),
+            (r"\*,.", &["*,."], &["a,.", "*,a"]),
+        ] {
+            let matcher = GlobBuilder::new(glob).literal_separator(true).build().unwrap().compile_matcher();
+            for text in matching {
+                assert!(matcher.is_match(text), "{glob} {text}");
+            }
+            for text in other {
+                assert!(!matcher.is_match(text), "{glob} {text}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_no_glob() {
+        for text in ["[a", "{a", "a}", r"a\", "[]"] {
+            assert!(GlobBuilder::new(text).build().is_err(), "{text}");
+        }
+    }
+}
