@@ -98,7 +98,7 @@ impl Metrics {
         let claims = caller.claims();
         let (sub, ctx) = (claims.sub.as_str(), claims.ctx.as_str());
         let name = |sub: &str, ctx: &str| format!("sub=.={sub};.;ctx=.={ctx};.;scbte_policy_denial_total");
-        match self.denied.find(|known| known.0 == sub && known.1 == ctx) {
+        match self.denied.find(|known| known.1 == ctx && known.0 == sub) {
             Some(id) => increment(id, 1),
             None if self.denied.len() < MAX_DENIED_PAIRS => {
                 self.denied.count((sub.to_owned(), ctx.to_owned()), || name(sub, ctx));

@@ -36,6 +36,7 @@ use admission::Findings;
 use decision::DecisionRules;
 use functions::Regexes;
 use input::InputKeys;
+use program::Program;
 use regorus::rvm::RegoVM;
 use std::sync::Arc;
 
@@ -73,11 +74,10 @@ impl Policy {
 
     fn load(source: &PolicySource, limits: &Limits, found: &mut Findings) -> Option<Self> {
         let compilable = admission::check(source, limits, found)?;
-        let program = program::compile(&compilable, &source.entrypoint, found)?;
-        let uses = program.uses.clone();
+        let Program { bytecode, uses } = program::compile(&compilable, &source.entrypoint, found)?;
         let mut machine = RegoVM::new();
         machine.set_max_instructions(limits.max_instructions);
-        machine.load_program(program.into_runnable());
+        machine.load_program(bytecode);
         found.note(machine.set_data(compilable.data).map_err(|error| Refusal::Data(error.to_string())))?;
         Some(Self {
             digest: source.digest(),

@@ -81,7 +81,7 @@ pub(super) fn compile(source: &Compilable, entrypoint: &str, found: &mut Finding
     depth::check(&bytecode, &segments, source.data_depth, found);
     lookups::check(&bytecode, &segments, &source.data, found);
     let uses = found.note(uses::collect(&bytecode, &segments))?;
-    forget_empty_else(&mut bytecode);
+    forget_empty_tables(&mut bytecode);
     found.note(finish(&mut bytecode, &segments))?;
     found.note(bytecode.validate_limits().map_err(Refusal::Compile))?;
     found.is_empty().then(|| Program { bytecode: Arc::new(bytecode), uses })
@@ -134,26 +134,15 @@ fn check_all_rules(policy: &CompiledPolicy, rules: &[String]) -> Result<(), Admi
     })
 }
 
-impl Program {
-    /// The instructions without what only people and tools ask for, since the machine copies it at each call of a rule.
-    pub(super) fn into_runnable(self) -> Arc<Bytecode> {
-        let mut bytecode = Arc::unwrap_or_clone(self.bytecode);
-        for rule in &mut bytecode.rule_infos {
-            rule.name = String::new();
-            if rule.destructuring_blocks.iter().all(Option::is_none) {
-                rule.destructuring_blocks = Vec::new();
-            }
-        }
-        Arc::new(bytecode)
-    }
-}
-
-/// The machine copies a rule's table of `else` bodies at each call: with a thousand definitions, a thousand small lists.
-/// What is not in the table is no `else`.
-fn forget_empty_else(program: &mut Bytecode) {
+/// The machine copies a rule's tables of `else` bodies and of blocks that take arguments apart at each call: with a
+/// thousand definitions, a thousand small lists. What is not in the tables is no `else` and no such block.
+fn forget_empty_tables(program: &mut Bytecode) {
     for rule in &mut program.rule_infos {
         if !rule.else_bodies.iter().flatten().any(|is_else| *is_else) {
             rule.else_bodies = Vec::new();
+        }
+        if rule.destructuring_blocks.iter().all(Option::is_none) {
+            rule.destructuring_blocks = Vec::new();
         }
     }
 }

@@ -145,7 +145,9 @@ impl Contender {
             ScbteHot => "SCBTE, tokens seen before",
             ScbteFresh => "SCBTE, every token new, its SVID known",
             ScbteNewSvid => "SCBTE, every token new, of an SVID never seen",
-            ScbteBadSignature => "SCBTE, every signature wrong: 401",
+            ScbteBadSignature => {
+                "SCBTE, every signature wrong, of an SVID that never signed one: 401, the dearest way to it"
+            }
             ScbtePolicyDenied => "SCBTE, tokens seen before, denied by the policy: 403",
             Native => "Envoy's jwt_authn and RBAC",
             NativeCache => "Envoy's jwt_authn with its cache, and RBAC",

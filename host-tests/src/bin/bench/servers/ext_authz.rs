@@ -37,6 +37,8 @@ fn arguments(setting: &Setting<'_>, grpc: u16) -> Result<Vec<String>, Error> {
     let mut arguments = vec![
         format!("--set=plugins.envoy_ext_authz_grpc.addr=127.0.0.1:{grpc}"),
         "--set=plugins.envoy_ext_authz_grpc.path=bench/allow".into(),
+        // As the others remember tokens; OPA does not by default.
+        "--set=caching.inter_query_builtin_value_cache.named.io_jwt.max_num_entries=1000".into(),
     ];
     for (name, text) in files {
         let file = setting.folder.join(name);
