@@ -37,6 +37,7 @@ pub mod chain;
 pub mod config;
 pub mod context;
 pub mod envelope;
+pub mod header_map;
 pub mod headers;
 pub mod json;
 pub mod jwk;

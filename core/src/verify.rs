@@ -211,6 +211,22 @@ impl Verifier {
             let audience = self.check_request(&token.claims, request, now)?;
             return Ok(Caller { token, audience, source: Source::TokenCache });
         }
+        let caller = self.verify_anew(text, request, bundles, now)?;
+        // A caller may make its claims heavy; then it pays for each verification, not this service with its memory.
+        if caller.token.claims.weight() <= MAX_REMEMBERED_WEIGHT {
+            self.tokens.put(key, Rc::clone(&caller.token));
+        }
+        Ok(caller)
+    }
+
+    /// Verifies a token that is not remembered.
+    fn verify_anew(
+        &mut self,
+        text: &str,
+        request: &Request<'_>,
+        bundles: &BundleSet,
+        now: Timestamp,
+    ) -> Result<Caller, VerifyError> {
         let parts = Parts::split(text).map_err(TokenError::from)?;
         let header_key = self.headers.key(&[parts.header]);
         let chain = match valid(self.headers.get(header_key), now) {
@@ -229,10 +245,6 @@ impl Verifier {
         signature::verify_es256(self.signatures, &chain.spki, parts.signing_input.as_bytes(), &signature)?;
         let token = Rc::new(VerifiedToken { claims, not_after: chain.not_after });
         self.headers.put(header_key, chain);
-        // A caller may make its claims heavy; then it pays for each verification, not this service with its memory.
-        if token.claims.weight() <= MAX_REMEMBERED_WEIGHT {
-            self.tokens.put(key, Rc::clone(&token));
-        }
         Ok(Caller { token, audience, source })
     }
 

@@ -2,7 +2,7 @@
 //!
 //! Nothing here is trusted for where it came from: an envelope counts by its signature only.
 
-use crate::header_map::{HeaderMap, value};
+use crate::header_map;
 use crate::host;
 use crate::policy::{self, Admission};
 use crate::service::BUNDLES;
@@ -14,6 +14,7 @@ use proxy_wasm::types::{Action, BufferType, MapType};
 use scbte_core::bundle::BundleSet;
 use scbte_core::config::ControlConfig;
 use scbte_core::envelope::{Order, PolicyPayload};
+use scbte_core::header_map::{entries, value};
 use scbte_core::policy::Limits;
 use scbte_core::signature::SignatureVerifier;
 use scbte_core::time::Timestamp;
@@ -139,8 +140,8 @@ impl Context for ControlStream {}
 
 impl HttpContext for ControlStream {
     fn on_http_request_headers(&mut self, _: usize, end_of_stream: bool) -> Action {
-        let map = HeaderMap::fetch(MapType::HttpRequestHeaders);
-        let Some(headers) = map.as_ref().ok().and_then(HeaderMap::entries) else {
+        let map = header_map::fetch(MapType::HttpRequestHeaders);
+        let Some(headers) = map.as_ref().ok().and_then(|map| entries(map)) else {
             return self.answer(|_| error(503, "busy", &"the headers cannot be read"));
         };
         let resource = match (value(&headers, ":method"), value(&headers, ":path")) {

@@ -1,11 +1,12 @@
 //! A request on a data listener: headers in, verdict out. The steps are numbered as in the design.
 
-use crate::header_map::{HeaderMap, value};
+use crate::header_map;
 use crate::host;
 use crate::service::{Judged, Request, Service};
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::{Action, LogLevel, MapType, Status};
 use scbte_core::config::Mode;
+use scbte_core::header_map::{entries, value};
 use scbte_core::headers::{self, CONTEXT, DECISION_ID, SUBJECT, TOKEN_ID};
 use scbte_core::reason::Reason;
 use scbte_core::verdict::{Denial, Grant, Verdict};
@@ -25,8 +26,8 @@ impl DataStream {
     }
 
     fn judge(&mut self) -> Action {
-        let Ok(map) = HeaderMap::fetch(MapType::HttpRequestHeaders) else { return failed() };
-        let Some(headers) = map.entries() else { return failed() };
+        let Ok(map) = header_map::fetch(MapType::HttpRequestHeaders) else { return failed() };
+        let Some(headers) = entries(&map) else { return failed() };
         #[cfg(feature = "test-hooks")]
         trap_if_asked(&headers);
         // 1. Nobody but this filter speaks in its name. Where that fails nothing passes, in shadow mode neither.
@@ -94,8 +95,8 @@ fn remove_reserved(headers: &[(&str, &[u8])]) -> Result<(), Status> {
 }
 
 fn remove_reserved_trailers() -> Result<(), Status> {
-    let map = HeaderMap::fetch(MapType::HttpRequestTrailers)?;
-    let trailers = map.entries().ok_or(Status::InternalFailure)?;
+    let map = header_map::fetch(MapType::HttpRequestTrailers)?;
+    let trailers = entries(&map).ok_or(Status::InternalFailure)?;
     let mut reserved = trailers.iter().filter(|(name, _)| headers::is_reserved(name));
     reserved.try_for_each(|(name, _)| host::remove_request_trailer(name))
 }

@@ -1,6 +1,6 @@
 //! The host calls that the filter makes, as plain functions: bytes in and out, no call that panics on what a client sends.
 //!
-//! The SDK's readers of header maps unwrap UTF-8, so [`crate::header_map`] reads them.
+//! The SDK's readers of header maps unwrap UTF-8, so [`crate::header_map`] fetches them.
 
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::{Bytes, LogLevel, MapType, Status};

@@ -19,6 +19,19 @@ pub(crate) struct Cores {
     pub(crate) load_core: usize,
 }
 
+impl Cores {
+    /// The servers and their load must not share a core: then neither is measured.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        if self.server_core == self.load_core {
+            let core = self.server_core;
+            return Err(Error::other(format!(
+                "expected two cores, found core {core} for the servers and for the load"
+            )));
+        }
+        Ok(())
+    }
+}
+
 /// A command that becomes this program, on one core, and stays there with all its threads.
 pub(crate) fn pinned(cores: &str, program: &Path) -> Command {
     let mut command = Command::new("taskset");

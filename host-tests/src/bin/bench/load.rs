@@ -61,9 +61,9 @@ impl Load {
         Ok(Self { script, tokens: file, sent: 0, count, core, connections })
     }
 
-    /// Whether each token was sent at least once, or so many of them.
-    pub(crate) fn has_sent(&self, enough: u64) -> bool {
-        self.sent >= self.count.min(enough)
+    /// Whether each token was sent at least once.
+    pub(crate) fn has_sent_all(&self) -> bool {
+        self.sent >= self.count
     }
 
     /// Sends for some time.
@@ -83,5 +83,12 @@ impl Load {
         })?;
         self.sent = counted.sent;
         Ok(counted)
+    }
+}
+
+/// Nothing of what callers prove themselves with stays behind.
+impl Drop for Load {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.tokens);
     }
 }

@@ -24,14 +24,13 @@ use error::Error;
 use machine::Machine;
 use report::Report;
 use round::{Bench, Measurement};
-use scbte_host_tests::fixture::Tools;
+use scbte_host_tests::fixture::{Tools, interrupted};
 use statistics::Measured;
 use std::fs;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 use tokens::{Identities, Pools};
-use tokio::signal::unix::{SignalKind, signal};
 
 /// Measures what a request costs, with the filter and with others
 #[derive(Debug, Parser)]
@@ -157,6 +156,7 @@ async fn run(arguments: &Arguments) -> Result<(), Error> {
 }
 
 fn bench(how: &How) -> Result<Bench, Error> {
+    how.cores.check()?;
     let folder = how.results.join("run");
     fs::create_dir_all(&folder).map_err(Error::file(&folder))?;
     Ok(Bench {
@@ -196,16 +196,4 @@ fn tell(found: &Measurement) {
         "    {:<20} {cpu_us:>7.1} µs CPU   {requests_per_second:>8.0} requests/s   p50 {p50_ms:.2} ms   p99 {p99_ms:.2} ms   {requests} requests",
         contender.name()
     );
-}
-
-/// Ctrl-C or SIGTERM; its number.
-async fn interrupted() -> u8 {
-    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
-    else {
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = interrupt.recv() => 2,
-        _ = terminate.recv() => 15,
-    }
 }

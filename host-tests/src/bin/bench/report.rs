@@ -80,15 +80,16 @@ impl Report<'_> {
              {seconds} s after {warm_up} s of warming up. One Envoy worker and every other server of a contender on one \
              core, all counted; wrk with {} connections on another. Envoy answers by itself, so no upstream is counted. \
              The tokens are the same for all: {} hot ones, {} fresh ones, {} of an SVID each, minted anew for each \
-             measurement. RBAC has {} policies, of which the last one fits. Every answer had the expected status, and \
-             the filter's own counters say that each token was verified as the contender's name says.\n",
+             measurement. RBAC has {} policies, of which the last one fits. Every answer was of the expected class (2xx \
+             or 4xx, and one was looked at); where a contender of the filter admits, its own counters say that each \
+             token was verified as the contender's name says.\n",
             bench.connections, bench.pools.hot, bench.pools.fresh, bench.pools.svids, bench.policies
         )
     }
 }
 
 const READING: &str = "\nCPU: time of all servers together, per request. Added: over the mean of the two `none` next to it \
-in the same round. Everything is the median of the rounds, with smallest and largest. The ratio is that of added CPU, \
+in the same round; for `middleware-opa`, in which there is no Envoy, that holds its serving the answer, too. Everything is the median of the rounds, with smallest and largest. The ratio is that of added CPU, \
 round by round. p50 and p99 are those of a core that is fully loaded by a closed loop: they tell contenders apart and \
 promise nothing.\n";
 
@@ -140,7 +141,8 @@ fn goals_table(goals: &[Goal]) -> String {
     table
 }
 
-const fn word(met: bool) -> &'static str {
+/// The tables' word.
+pub(crate) const fn word(met: bool) -> &'static str {
     if met { "met" } else { "**missed**" }
 }
 

@@ -31,6 +31,19 @@ pub(crate) enum Kind {
     Denied,
 }
 
+impl Kind {
+    /// In growth's tables.
+    pub(crate) const fn label(self) -> &'static str {
+        match self {
+            Self::Hot => "hot",
+            Self::Fresh => "fresh",
+            Self::NewSvid => "new SVID",
+            Self::BadSignature => "bad signature",
+            Self::Denied => "denied",
+        }
+    }
+}
+
 /// How many tokens of each kind.
 #[derive(Clone, Copy, Debug, clap::Args)]
 pub(crate) struct Pools {

@@ -11,13 +11,12 @@ mod rotation;
 mod tell;
 
 use clap::Parser;
-use scbte_host_tests::fixture::{Error, Ports, Stack, Tools};
+use scbte_host_tests::fixture::{Error, Ports, Stack, Tools, interrupted};
 use std::cell::Cell;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 use tell::Teller;
-use tokio::signal::unix::{SignalKind, signal};
 
 /// Shows SCBTE at work, with a real Envoy.
 #[derive(Debug, Parser)]
@@ -79,16 +78,4 @@ async fn start(folder: &Path, teller: &Teller) -> Result<Stack, Error> {
         .title("SCBTE: an upstream behind Envoy, with the filter, and a companion with the trust domain cluster.local");
     teller.note(&format!("started in {:.1} s", began.elapsed().as_secs_f64()));
     Ok(stack)
-}
-
-/// Ctrl-C or SIGTERM; its number.
-async fn interrupted() -> u8 {
-    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
-    else {
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = interrupt.recv() => 2,
-        _ = terminate.recv() => 15,
-    }
 }

@@ -6,20 +6,14 @@ use crate::round::Bench;
 use crate::servers::Settings;
 use crate::tokens::{CONTEXT, Kind, Pools, good, many};
 use scbte_core::bundle;
+use scbte_core::verify::TOKEN_CACHE_CAPACITY;
 use scbte_host_tests::fixture::{API_GATEWAY, Authority};
 use serde_json::{Map, Value, json};
-
-/// Tokens that were seen before.
-const HOT: &str = "hot";
-/// Every token new, its SVID known.
-const FRESH: &str = "fresh";
-/// Every token of an SVID of its own.
-const NEW_SVID: &str = "new SVID";
 
 /// What a series varies, and for which kinds of requests.
 pub(super) struct Plan {
     pub(super) quantity: &'static str,
-    pub(super) lines: &'static [&'static str],
+    pub(super) lines: &'static [Kind],
     pub(super) values: &'static [u32],
 }
 
@@ -27,12 +21,14 @@ pub(super) fn plan(name: Name, long: bool) -> Plan {
     const TOKENS: &[u32] = &[1, 10, 100, 1_000, 4_000, 6_000, 20_000, 100_000, 1_000_000];
     let tokens = if long { TOKENS } else { TOKENS.split_last().map_or(TOKENS, |(_, shorter)| shorter) };
     let (quantity, lines, values): (_, &[_], &[_]) = match name {
-        Name::TokenSize => ("bytes of padding among the claims", &[HOT, FRESH], &[0, 512, 1024, 2048, 4096]),
-        Name::ChainLength => ("certificates in the chain", &[HOT, FRESH, NEW_SVID], &[1, 2, 3, 4]),
-        Name::Grants => ("grants in the policy's data", &[HOT], &[10, 100, 1_000, 10_000, 100_000]),
-        Name::TrustDomains => ("trust domains", &[HOT, NEW_SVID], &[1, 10, 100, 1_000]),
-        Name::DistinctTokens => ("distinct tokens, cycled", &["known SVID"], tokens),
-        Name::Workers => ("Envoy workers", &[HOT, FRESH], &[1, 2]),
+        Name::TokenSize => {
+            ("bytes of padding among the claims", &[Kind::Hot, Kind::Fresh], &[0, 512, 1024, 2048, 4096])
+        }
+        Name::ChainLength => ("certificates in the chain", &[Kind::Hot, Kind::Fresh, Kind::NewSvid], &[1, 2, 3, 4]),
+        Name::Grants => ("grants in the policy's data", &[Kind::Hot], &[10, 100, 1_000, 10_000, 100_000]),
+        Name::TrustDomains => ("trust domains", &[Kind::Hot, Kind::NewSvid], &[1, 10, 100, 1_000]),
+        Name::DistinctTokens => ("distinct tokens, cycled", &[Kind::Fresh], tokens),
+        Name::Workers => ("Envoy workers", &[Kind::Hot, Kind::Fresh], &[1, 2]),
         Name::Memory | Name::Start => ("", &[], &[]),
     };
     Plan { quantity, lines, values }
@@ -43,22 +39,19 @@ pub(super) struct Case {
     pub(super) settings: Settings,
     pub(super) tokens: Vec<String>,
     pub(super) workers: u32,
+    /// How the filter must verify each token, by the label of its counter.
+    pub(super) verified_by: &'static str,
 }
 
 impl Case {
     /// A case with new tokens.
-    pub(super) fn new(bench: &Bench, name: Name, line: &str, x: u32) -> Result<Self, Error> {
-        let kind = match line {
-            HOT => Kind::Hot,
-            NEW_SVID => Kind::NewSvid,
-            _ => Kind::Fresh,
-        };
+    pub(super) fn new(bench: &Bench, name: Name, kind: Kind, x: u32) -> Result<Self, Error> {
         let tokens = match name {
             Name::TokenSize => bench.identities.mint_padded(bench.pools.of(kind), usize::try_from(x).unwrap_or(0))?,
             Name::ChainLength => of_chain(bench, kind, x)?,
             Name::DistinctTokens => bench.identities.mint(kind, &Pools { fresh: x, ..bench.pools })?,
-            // Each worker has caches of its own, and sees a part of the tokens.
-            Name::Workers => bench.identities.mint(kind, &Pools { fresh: bench.pools.fresh * x, ..bench.pools })?,
+            // Each worker has caches of its own, and sees a part of the tokens: not always the same.
+            Name::Workers => bench.identities.mint(kind, &Pools { fresh: bench.pools.fresh * x * x, ..bench.pools })?,
             _ => bench.identities.mint(kind, &bench.pools)?,
         };
         let settings = match name {
@@ -66,7 +59,13 @@ impl Case {
             Name::TrustDomains => Settings { other_trust_domains: trust_domains(x - 1)?, ..Settings::default() },
             _ => Settings::default(),
         };
-        Ok(Self { settings, tokens, workers: if name == Name::Workers { x } else { 1 } })
+        let workers = if name == Name::Workers { x } else { 1 };
+        let verified_by = match kind {
+            Kind::NewSvid => "miss",
+            _ if tokens.len() <= TOKEN_CACHE_CAPACITY.get() => "hit",
+            _ => "chain_hit",
+        };
+        Ok(Self { settings, tokens, workers, verified_by })
     }
 }
 

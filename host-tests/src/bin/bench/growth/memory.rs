@@ -107,7 +107,7 @@ async fn send_all(
     class: &str,
 ) -> Result<(), Error> {
     let mut load = Load::new(folder, tokens, bench.cores.load_core, bench.connections)?;
-    while !load.has_sent(u64::MAX) {
+    while !load.has_sent_all() {
         all_of(class, &under_load(running, &mut load, SPAN).await?)?;
     }
     Ok(())

@@ -10,19 +10,15 @@ mod start;
 use crate::error::Error;
 use crate::load::Load;
 use crate::machine::Machine;
-use crate::round::{Bench, Loaded, under_load};
+use crate::round::{Bench, Loaded, check_verified, under_load};
 use crate::servers::{Running, Setting};
 use case::Case;
 use clap::ValueEnum;
 use memory::Memory;
-use scbte_core::verify::TOKEN_CACHE_CAPACITY;
 use serde::Serialize;
 use start::Start;
 use std::fs;
 use std::path::{Path, PathBuf};
-
-/// Tokens that the filter remembers.
-const REMEMBERED: u64 = TOKEN_CACHE_CAPACITY.get() as u64;
 
 /// What is varied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
@@ -101,12 +97,13 @@ async fn series(bench: &Bench, name: Name, long: bool) -> Result<Series, Error> 
     let mut lines = Vec::new();
     for line in plan.lines {
         let mut points = Vec::new();
+        let label = line.label();
         for x in plan.values {
-            let point = point(bench, &Case::new(bench, name, line, *x)?, *x).await?;
-            println!("    {line:<10} {x:>9}   {:>7.1} µs added, {:.0} MiB", point.added_cpu_us, point.resident_mib);
+            let point = point(bench, &Case::new(bench, name, *line, *x)?, *x).await?;
+            println!("    {label:<10} {x:>9}   {:>7.1} µs added, {:.0} MiB", point.added_cpu_us, point.resident_mib);
             points.push(point);
         }
-        lines.push(Line { name: line, points });
+        lines.push(Line { name: label, points });
     }
     Ok(Series { name, quantity: plan.quantity, lines })
 }
@@ -122,16 +119,19 @@ async fn point(bench: &Bench, case: &Case, x: u32) -> Result<Point, Error> {
     let folder = self::folder(bench, "filter")?;
     let setting = Setting { folder: &folder, ..setting };
     let running = Running::start_filter(&setting, &case.settings).await?;
-    let cpu_us = load(bench, &running, &folder, &case.tokens).await?.cpu_us();
+    let loaded = load(bench, &running, &folder, &case.tokens).await?;
+    let wrong = |(expected, found)| Error::Other(format!("expected {expected}, found {found}"));
+    check_verified(Some(case.verified_by), &loaded).map_err(wrong)?;
+    let cpu_us = loaded.cpu_us();
     let token_bytes = case.tokens.first().map_or(0, String::len);
     Ok(Point { x, added_cpu_us: cpu_us - base, cpu_us, token_bytes, resident_mib: mib(running.memory()?) })
 }
 
-/// Warms up, until the caches hold what they can, loads, and sees that every answer was 200.
+/// Warms up, until each token was seen, loads, and sees that every answer was 200.
 async fn load(bench: &Bench, running: &Running, folder: &Path, tokens: &[String]) -> Result<Loaded, Error> {
     let mut load = Load::new(folder, tokens, bench.cores.load_core, bench.connections)?;
     load.run(running.port, bench.warm_up).await?;
-    while !load.has_sent(REMEMBERED) {
+    while !load.has_sent_all() {
         load.run(running.port, bench.warm_up).await?;
     }
     let loaded = under_load(running, &mut load, bench.span).await?;

@@ -2,7 +2,7 @@
 
 use super::{Growth, Line, Memory, Series, Start, plot};
 use crate::error::Error;
-use crate::report::spread;
+use crate::report::{spread, word};
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
@@ -79,10 +79,6 @@ fn start(start: &Start) -> String {
         spread(start.added, 2),
         word(met)
     )
-}
-
-const fn word(met: bool) -> &'static str {
-    if met { "met" } else { "**missed**" }
 }
 
 #[cfg(test)]
