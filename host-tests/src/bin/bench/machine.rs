@@ -1,7 +1,9 @@
 //! Where numbers come from: the machine, and the versions of what was measured.
 
 use crate::error::Error;
+use crate::servers;
 use serde::Serialize;
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -16,6 +18,8 @@ pub(crate) struct Machine {
     pub(crate) envoy: String,
     /// The filter's size in bytes.
     pub(crate) filter_bytes: u64,
+    /// Of the other programs, by name; those that are there.
+    pub(crate) versions: BTreeMap<&'static str, String>,
 }
 
 impl Machine {
@@ -31,8 +35,46 @@ impl Machine {
             kernel: read("/proc/sys/kernel/osrelease").trim().to_owned(),
             envoy: envoy_version(&version).unwrap_or("unknown").to_owned(),
             filter_bytes: fs::metadata(filter).map_err(Error::file(filter))?.len(),
+            versions: versions(),
         })
     }
+}
+
+fn versions() -> BTreeMap<&'static str, String> {
+    let opa = servers::opa_program().ok().and_then(|opa| said(&opa, "version", "Version: "));
+    let plugin = servers::ext_authz_program().ok().and_then(|plugin| said(&plugin, "version", "Version: "));
+    let node = said(Path::new("node"), "--version", "v");
+    let wrk = said(Path::new("wrk"), "--version", "wrk ");
+    let middleware = servers::middleware_program().ok();
+    let module = |name: &str| of_module(&middleware.as_ref()?.with_file_name("node_modules").join(name));
+    let (express, jose) = (module("express"), module("jose"));
+    let found = [
+        ("OPA", opa),
+        ("opa-envoy-plugin", plugin),
+        ("Node.js", node),
+        ("wrk", wrk),
+        ("Express", express),
+        ("jose", jose),
+    ];
+    found.into_iter().filter_map(|(name, version)| Some((name, version?))).collect()
+}
+
+/// What follows the label on the line that begins with it, up to a space.
+fn said(program: &Path, argument: &str, label: &str) -> Option<String> {
+    let said = Command::new(program).arg(argument).output().ok()?;
+    let said = [said.stdout, said.stderr].concat();
+    labelled(&String::from_utf8_lossy(&said), label)
+}
+
+fn labelled(said: &str, label: &str) -> Option<String> {
+    let rest = said.lines().find_map(|line| line.strip_prefix(label))?;
+    rest.split_whitespace().next().map(str::to_owned)
+}
+
+fn of_module(folder: &Path) -> Option<String> {
+    let manifest = fs::read_to_string(folder.join("package.json")).ok()?;
+    let manifest: serde_json::Value = serde_json::from_str(&manifest).ok()?;
+    manifest["version"].as_str().map(str::to_owned)
 }
 
 /// Of `…/envoy  version: COMMIT/1.40.0/…`.
@@ -47,5 +89,16 @@ mod tests {
     #[test]
     fn envoy_says_its_version_behind_a_path() {
         assert_eq!(envoy_version("\n/opt/a/envoy  version: 1a2b/1.40.0/Clean/RELEASE/BoringSSL\n"), Some("1.40.0"));
+    }
+    #[test]
+    fn a_version_is_the_word_behind_its_label() {
+        for (said, label, expected) in [
+            ("Version: 1.22.2\nBuild Commit: \n", "Version: ", Some("1.22.2")),
+            ("v20.19.2\n", "v", Some("20.19.2")),
+            ("wrk debian/4.1.0-3+b2 [epoll] Copyright (C) 2012 Will Glozer\n", "wrk ", Some("debian/4.1.0-3+b2")),
+            ("unknown flag\n", "Version: ", None),
+        ] {
+            assert_eq!(labelled(said, label).as_deref(), expected, "{said}");
+        }
     }
 }

@@ -72,12 +72,14 @@ impl Report<'_> {
 
     fn how(&self) -> String {
         let Self { machine, bench, rounds, .. } = self;
-        let Machine { cpu, cores, kernel, envoy, filter_bytes } = machine;
+        let Machine { cpu, cores, kernel, envoy, filter_bytes, versions } = machine;
+        let versions: Vec<_> = versions.iter().map(|(name, version)| format!("{name} {version}")).collect();
+        let versions = versions.join(", ");
         let (seconds, warm_up) = (bench.span.as_secs(), bench.warm_up.as_secs());
         format!(
             "\n## How it was measured\n\n\
-             {cores} cores of {cpu}, Linux {kernel}, Envoy {envoy}, a filter of {filter_bytes} bytes; {rounds} rounds of \
-             {seconds} s after {warm_up} s of warming up. One Envoy worker and every other server of a contender on one \
+             {cores} cores of {cpu}, Linux {kernel}, Envoy {envoy}, {versions}, a filter of {filter_bytes} bytes; {rounds} \
+             rounds of {seconds} s after {warm_up} s of warming up. One Envoy worker and every other server of a contender on one \
              core, all counted; wrk with {} connections on another. Envoy answers by itself, so no upstream is counted. \
              The tokens are the same for all: {} hot ones, {} fresh ones, {} of an SVID each, minted anew for each \
              measurement. RBAC has {} policies, of which the last one fits. Every answer was of the expected class (2xx \
@@ -89,8 +91,8 @@ impl Report<'_> {
 }
 
 const READING: &str = "\nCPU: time of all servers together, per request. Added: over the mean of the two `none` next to it \
-in the same round; for `middleware-opa`, in which there is no Envoy, that holds its serving the answer, too. Everything is the median of the rounds, with smallest and largest. The ratio is that of added CPU, \
-round by round. p50 and p99 are those of a core that is fully loaded by a closed loop: they tell contenders apart and \
+in the same round; for `middleware-opa`, in which there is no Envoy, that holds its serving the answer, too. Everything is \
+the median of the rounds, with smallest and largest. The ratio is that of added CPU, round by round. p50 and p99 are those of a core that is fully loaded by a closed loop: they tell contenders apart and \
 promise nothing.\n";
 
 fn of_one(measured: &Measured, one: Contender) -> Value {

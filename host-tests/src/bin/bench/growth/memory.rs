@@ -11,8 +11,8 @@ use serde::Serialize;
 use std::path::Path;
 use std::time::Duration;
 
-/// Tokens that are minted, and sent, at once.
-const PORTION: u32 = 50_000;
+/// Portions that the tokens of a kind are minted and sent in.
+const PORTIONS: u32 = 10;
 /// For how long they are sent before it is seen whether all were.
 const SPAN: Duration = Duration::from_secs(2);
 
@@ -79,16 +79,17 @@ async fn flood(bench: &Bench, all: u32) -> Result<Vec<Flood>, Error> {
     let folder = folder(bench, "flood")?;
     let cores = bench.cores.server_core.to_string();
     let running = Running::start(Servers::Scbte, &bench.setting(&folder, &cores)).await?;
+    let portion = all / PORTIONS;
     let (mut valid, mut invalid) = (0, 0);
     let mut flood = vec![Flood { valid: 0, invalid: 0, resident_mib: mib(running.memory()?) }];
     for (kind, class) in [(Kind::Fresh, "2xx"), (Kind::BadSignature, "4xx")] {
-        for _ in 0..all / PORTION {
-            let tokens = bench.identities.mint(kind, &Pools { fresh: PORTION, ..bench.pools })?;
+        for _ in 0..PORTIONS {
+            let tokens = bench.identities.mint(kind, &Pools { fresh: portion, ..bench.pools })?;
             send_all(bench, &running, &folder, &tokens, class).await?;
             if class == "2xx" {
-                valid += PORTION;
+                valid += portion;
             } else {
-                invalid += PORTION;
+                invalid += portion;
             }
             let resident_mib = mib(running.memory()?);
             println!("    {valid} valid, {invalid} invalid tokens   {resident_mib:.1} MiB");

@@ -67,6 +67,11 @@ fn memory(memory: &Memory) -> String {
     for flood in &memory.flood {
         let _ = writeln!(text, "| {} | {} | {:.1} |", flood.valid, flood.invalid, flood.resident_mib);
     }
+    // The first of them is before the flood, the second after its first tenth.
+    if let ([_, tenth, ..], Some(last)) = (memory.flood.as_slice(), memory.flood.last()) {
+        let grown = last.resident_mib - tenth.resident_mib;
+        let _ = writeln!(text, "\nFrom {} tokens on, when the caches were full, {grown:+.1} MiB.", tenth.valid);
+    }
     text
 }
 
@@ -84,6 +89,7 @@ fn start(start: &Start) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::growth::memory::Flood;
     use crate::growth::{Name, Point};
 
     #[test]
@@ -101,8 +107,14 @@ mod tests {
     #[test]
     fn memory_is_what_the_filter_adds() {
         let found = Memory { none: vec![50.0, 52.0], filter: vec![130.0, 136.0], flood: Vec::new() };
+        let after = |valid, invalid, resident_mib| Flood { valid, invalid, resident_mib };
+        let found = Memory { flood: vec![after(0, 0, 120.0), after(10, 0, 130.0), after(100, 100, 131.5)], ..found };
         let text = memory(&found);
         assert!(text.contains("| the filter, one worker | 80.0 | ≤ 90 | met |"));
         assert!(text.contains("| each further worker | 4.0 | ≤ 3 | **missed** |"));
+        assert!(
+            text.contains("| 100 | 100 | 131.5 |\n\nFrom 10 tokens on, when the caches were full, +1.5 MiB."),
+            "{text}"
+        );
     }
 }

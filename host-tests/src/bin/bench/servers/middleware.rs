@@ -6,15 +6,14 @@ use crate::error::Error;
 use crate::tokens::ISSUER;
 use scbte_host_tests::fixture::{AUDIENCE, Ports, Process};
 use serde_json::json;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 const MODULES: &str = "run ./scripts/setup middleware, or set SCBTE_MIDDLEWARE";
 const OPA: &str = "run ./scripts/setup opa, or set OPA_PATH";
 
 pub(super) async fn start(setting: &Setting<'_>) -> Result<Running, Error> {
-    let program = tool("middleware", "SCBTE_MIDDLEWARE", "tools/middleware/server.mjs", MODULES)?;
-    let opa = tool("OPA", "OPA_PATH", "tools/opa", OPA)?;
+    let (program, opa) = (program()?, opa_program()?);
     // Only its ports: Envoy has no part in it.
     let stack = stack(setting, Ports::free(), |_| Ok(())).await?;
     let (health, _) = spare(&stack.ports);
@@ -28,6 +27,16 @@ pub(super) async fn start(setting: &Setting<'_>) -> Result<Running, Error> {
     let processes = vec![opa.id(), node.id()];
     let counter = Counter::Middleware(port);
     Ok(Running { port, started_in, processes, counter, envoy: None, others: vec![node, opa], _stack: stack })
+}
+
+/// Where the middleware is, beside its modules.
+pub(crate) fn program() -> Result<PathBuf, Error> {
+    tool("middleware", "SCBTE_MIDDLEWARE", "tools/middleware/server.mjs", MODULES)
+}
+
+/// Where OPA is.
+pub(crate) fn opa_program() -> Result<PathBuf, Error> {
+    tool("OPA", "OPA_PATH", "tools/opa", OPA)
 }
 
 async fn start_node(setting: &Setting<'_>, program: &Path, port: u16, opa: u16) -> Result<Process, Error> {

@@ -20,6 +20,7 @@ use std::time::{Duration, Instant};
 
 pub(crate) use ext_authz::program as ext_authz_program;
 pub(crate) use filter::Settings;
+pub(crate) use middleware::{opa_program, program as middleware_program};
 
 /// How long a server other than Envoy may take to listen.
 const READY_WITHIN: Duration = Duration::from_secs(60);
