@@ -18,7 +18,7 @@ pub fn entries(map: &[u8]) -> Option<Vec<(&str, &[u8])>> {
         let name = std::str::from_utf8(take(&mut texts, length(*name)?)?).ok()?;
         entries.push((name, take(&mut texts, length(*value)?)?));
     }
-    Some(entries)
+    texts.is_empty().then_some(entries)
 }
 
 /// The first value of a header; empty where there is none.
@@ -34,7 +34,7 @@ fn length(bytes: [u8; 4]) -> Option<usize> {
 /// The next text of this length, and the zero behind it.
 fn take<'a>(texts: &mut &'a [u8], length: usize) -> Option<&'a [u8]> {
     let (text, rest) = texts.split_at_checked(length)?;
-    *texts = rest.split_first()?.1;
+    *texts = rest.strip_prefix(b"\0")?;
     Some(text)
 }
 
@@ -71,6 +71,8 @@ mod tests {
         for cut in 1..good.len() {
             assert_eq!(entries(&good[..cut]), None, "cut to {cut} bytes");
         }
+        assert_eq!(entries(&[&good[..], b"\0"].concat()), None, "a byte more");
+        assert_eq!(entries(&[&good[..good.len() - 1], b"x"].concat()), None, "no zero at the end");
         for (name, at) in [("the count", 0), ("a name's length", 4), ("a value's length", 8)] {
             let mut map = good.clone();
             map[at..at + 4].fill(0xff);

@@ -52,25 +52,36 @@ pub fn kind(value: &Value) -> &'static str {
 /// Bytes of memory that a value takes, about: a little text can make a large tree (`[{"":0},{"":0},…]`).
 #[must_use]
 pub fn weight(value: &Value) -> usize {
-    /// A slot in an array or a node.
-    const SLOT: usize = size_of::<Value>();
-    /// An object's members live in nodes of eleven, however few there are.
-    const NODE: usize = 11 * (SLOT + size_of::<String>());
     let inside = match value {
         Value::Null | Value::Bool(_) | Value::Number(_) => 0,
-        Value::String(text) => text.len(),
+        Value::String(text) => weight_of_text(text),
         // A growing array has room for at least four, and up to twice what it holds.
         Value::Array(elements) => {
             let spare = elements.len().next_power_of_two().max(4).saturating_sub(elements.len()).saturating_mul(SLOT);
             elements.iter().map(weight).fold(spare, usize::saturating_add)
         }
-        Value::Object(members) => {
-            let nodes = members.len().div_ceil(6).saturating_mul(NODE);
-            let member = |(name, value): (&String, &Value)| name.len().saturating_add(weight(value));
-            members.iter().map(member).fold(nodes, usize::saturating_add)
-        }
+        Value::Object(members) => weight_of_members(members),
     };
     SLOT.saturating_add(inside)
+}
+
+/// Bytes of memory that an object's members take, about.
+#[must_use]
+pub fn weight_of_members(members: &Map<String, Value>) -> usize {
+    /// They live in nodes of eleven, of which those that were filled in order keep six.
+    const NODE: usize = 11 * (SLOT + size_of::<String>());
+    let nodes = members.len().div_ceil(6).saturating_mul(NODE);
+    let member = |(name, value): (&String, &Value)| weight_of_text(name).saturating_add(weight(value));
+    members.iter().map(member).fold(nodes, usize::saturating_add)
+}
+
+/// A slot in an array or a node.
+const SLOT: usize = size_of::<Value>();
+
+/// A text, with what the allocator adds.
+const fn weight_of_text(text: &str) -> usize {
+    const ALLOCATED: usize = 16;
+    text.len().saturating_add(ALLOCATED)
 }
 
 /// How many levels of nesting are left to spend.

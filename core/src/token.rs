@@ -245,14 +245,11 @@ impl Claims {
         Ok(claims)
     }
 
-    /// Bytes of memory that the claims take, about; `aud` is held twice.
+    /// Bytes of memory that the claims take, about; those that are checked are held twice.
     #[must_use]
     pub fn weight(&self) -> usize {
-        let member = |(name, value): (&String, &Value)| {
-            let times = if name == "aud" { 2 } else { 1 };
-            name.len().saturating_add(json::weight(value).saturating_mul(times))
-        };
-        self.all.iter().map(member).fold(0, usize::saturating_add)
+        let twice = ["sub", "aud", "ctx", "jti", "htm", "htp"].into_iter().filter_map(|name| self.all.get(name));
+        twice.map(json::weight).fold(json::weight_of_members(&self.all), usize::saturating_add)
     }
 
     /// `exp` − `iat` is at most `limit`.

@@ -37,7 +37,7 @@ pub(crate) fn node_metadata(name: &str) -> Option<String> {
 
 /// Publishes a value to access logs and later filters: `%FILTER_STATE(wasm.NAME:PLAIN)%`.
 pub(crate) fn publish(name: &str, value: &str) {
-    // A host that cannot publish still enforces: there is nobody to tell.
+    // The SDK traps the VM where a host refuses: then nothing passes.
     let _ = hostcalls::set_property(vec![name], Some(value.as_bytes()));
 }
 

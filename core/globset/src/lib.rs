@@ -2,10 +2,9 @@
 //!
 //! The real one brings `aho-corasick` and switches on the search for literals in `regex-automata`, for every user of
 //! `regex`: 180 KB of the filter, which never calls it, since policies get `scbte-core`'s own `glob.match`. Only tests of
-//! policies do, in regorus' interpreter; there a glob means what it means in OPA.
+//! policies do, in regorus' interpreter.
 //!
-//! `*` is text without `/`, `**` any text, `?` a character but `/`, `[a-z]` and `[!a-z]` are classes, `{a,b}`
-//! alternatives, and `\` takes a special character as itself.
+//! `*` is text without `/`, `**` any text, `?` a character but `/`. Classes, alternatives and `\` are refused.
 
 use regex::{Regex, RegexBuilder};
 use std::path::Path;

@@ -413,6 +413,11 @@ impl RawPolicy {
         if let Some(odd) = self.headers.iter().position(|name| !values::is_header_name(name)) {
             return Err(ConfigError::at(format!("policy.headers[{odd}]"), "expected a header name in lower case"));
         }
+        if let Some(own) = self.headers.iter().position(|name| headers::is_reserved(name)) {
+            let message =
+                "`x-scbte-*` is removed from what a client sends: a policy would see what the upstream does not";
+            return Err(ConfigError::at(format!("policy.headers[{own}]"), message));
+        }
         let max_instructions =
             values::integer("policy.max_instructions", self.max_instructions.as_ref(), 25_000, 100, 10_000_000)?;
         let max_data_bytes = values::size("policy.max_data", self.max_data.take(), 1 << 20, 1 << 10, 64 << 20)?;

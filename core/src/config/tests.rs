@@ -136,6 +136,7 @@ fn what_is_wrong_is_named_with_its_path() {
         ("/policy/rego_version", json!(0.5), "policy.rego_version", "non-negative integer"),
         ("/policy/max_instructions", json!(0), "policy.max_instructions", "from 100"),
         ("/policy/headers", json!(["ok", "Not-Lower"]), "policy.headers[1]", "lower case"),
+        ("/policy/headers", json!(["x_scbte_subject"]), "policy.headers[0]", "is removed"),
         ("/bypass/0/path_prefix", json!("/x"), "bypass[0]", "exactly one"),
         ("/bypass/1/path_prefix", json!("/"), "bypass[1]", "every request"),
         ("/mode", json!("off"), "mode", "expected `enforce` or `shadow`"),

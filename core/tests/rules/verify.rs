@@ -215,6 +215,20 @@ fn heavy_claims_are_accepted_and_not_remembered() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
+fn many_claims_are_as_heavy_as_deep_ones() {
+    let many = |count: usize| {
+        let members = (0..count).map(|number| (format!("a{number}"), json!(0)));
+        let mut service = Service::new(Scene::with(|scene| {
+            members.for_each(|(name, value)| scene.claims[name] = value);
+        }));
+        assert_eq!(service.call(), (Ok(Source::Full), 3));
+        service.call()
+    };
+    assert_eq!(many(30), (Ok(Source::TokenCache), 0));
+    assert_eq!(many(300), (Ok(Source::ChainCache), 1));
+}
+
+#[wasm_bindgen_test(unsupported = test)]
 fn a_remembered_chain_does_not_vouch_for_a_signature() {
     let mut service = Service::warm(Scene::good());
     service.scene.signer = Some(Key::p256(9));

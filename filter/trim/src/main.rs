@@ -2,7 +2,7 @@
 //! `scbte-trim IN OUT CALLBACK…`.
 //!
 //! The SDK exports every callback of the ABI, and Envoy enters the VM for each one that is exported, at about 0.4 µs: for
-//! the log, the end and the body of every response, though the filter has nothing to do there. What is not exported,
+//! the log, the end, the body and the trailers of every response, though the filter has nothing to do there. What is not exported,
 //! Envoy does not call (proxy-wasm ABI 0.2.1, "all callbacks are optional").
 
 use std::process::ExitCode;

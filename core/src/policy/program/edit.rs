@@ -1,18 +1,27 @@
-//! Inserting instructions into a compiled program.
+//! Inserting instructions into a compiled program, and removing some.
 
 use super::super::error::Refusal;
 use super::unknown;
 use regorus::rvm::Instruction;
 use regorus::rvm::program::Program;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Instructions to insert, each run before the instruction that is at that index now.
 pub(super) type Insertions = BTreeMap<usize, Vec<Instruction>>;
 
 /// Inserts, and moves every jump along. A jump to an instruction now goes to what was inserted before it.
 pub(super) fn insert(program: &mut Program, insertions: &Insertions) -> Result<(), Refusal> {
-    let moved = Moved::new(program.instructions.len(), insertions);
-    splice(program, insertions);
+    edit(program, insertions, &BTreeSet::new())
+}
+
+/// Removes, and moves every jump along. A jump to what was removed now goes to what comes next.
+pub(super) fn remove(program: &mut Program, removed: &BTreeSet<usize>) -> Result<(), Refusal> {
+    edit(program, &Insertions::new(), removed)
+}
+
+fn edit(program: &mut Program, insertions: &Insertions, removed: &BTreeSet<usize>) -> Result<(), Refusal> {
+    let moved = Moved::new(program.instructions.len(), insertions, removed);
+    splice(program, insertions, removed);
     move_instructions(program, &moved)?;
     move_tables(program, &moved)?;
     move_entries(program, &moved)
@@ -25,14 +34,19 @@ struct Moved {
 }
 
 impl Moved {
-    fn new(length: usize, insertions: &Insertions) -> Self {
+    fn new(length: usize, insertions: &Insertions, removed: &BTreeSet<usize>) -> Self {
         let mut moved = Self { first: Vec::new(), own: Vec::new() };
         let mut next = 0_usize;
         for pc in 0..=length {
             moved.first.push(next);
             next = next.saturating_add(insertions.get(&pc).map_or(0, Vec::len));
-            moved.own.push(next);
-            next = next.saturating_add(1);
+            if removed.contains(&pc) {
+                // The last one before it.
+                moved.own.push(next.saturating_sub(1));
+            } else {
+                moved.own.push(next);
+                next = next.saturating_add(1);
+            }
         }
         moved
     }
@@ -43,14 +57,14 @@ impl Moved {
         target.and_then(|&pc| pc.try_into().ok()).ok_or_else(|| unknown("a jump out of range"))
     }
 
-    /// Where the instruction at `pc` itself is now.
+    /// Where the instruction at `pc` itself is now; if it was removed, the one before it.
     fn own(&self, pc: u16) -> Result<u16, Refusal> {
         let own = self.own.get(usize::from(pc));
         own.and_then(|&pc| pc.try_into().ok()).ok_or_else(|| unknown("a jump out of range"))
     }
 }
 
-fn splice(program: &mut Program, insertions: &Insertions) {
+fn splice(program: &mut Program, insertions: &Insertions, removed: &BTreeSet<usize>) {
     let instructions = std::mem::take(&mut program.instructions);
     let mut spans = std::mem::take(&mut program.instruction_spans).into_iter();
     for (pc, instruction) in instructions.into_iter().enumerate() {
@@ -59,8 +73,10 @@ fn splice(program: &mut Program, insertions: &Insertions) {
             program.instructions.push(*inserted);
             program.instruction_spans.push(span.clone());
         }
-        program.instructions.push(instruction);
-        program.instruction_spans.push(span);
+        if !removed.contains(&pc) {
+            program.instructions.push(instruction);
+            program.instruction_spans.push(span);
+        }
     }
 }
 
@@ -107,4 +123,24 @@ fn move_entries(program: &mut Program, moved: &Moved) -> Result<(), Refusal> {
         }
     }
     Ok(())
+}
+
+/// Every index that an entry, a jump or the end of a loop names; and behind the latter, where some of them lead.
+pub(super) fn targets(program: &Program) -> Result<BTreeSet<usize>, Refusal> {
+    let table = &program.instruction_data;
+    let loops = table.loop_params.iter().flat_map(|params| [params.body_start, params.loop_end]);
+    let comprehensions =
+        table.comprehension_begin_params.iter().flat_map(|params| [params.body_start, params.comprehension_end]);
+    let jumps = program.instructions.iter().flat_map(|instruction| match *instruction {
+        Instruction::LoopNext { body_start, loop_end } => vec![body_start, loop_end],
+        Instruction::AnyOfNext { end_pc, .. } => vec![end_pc],
+        _ => Vec::new(),
+    });
+    let blocks = program.rule_infos.iter().flat_map(|rule| rule.destructuring_blocks.iter().flatten().copied());
+    let bodies = program.rule_infos.iter().flat_map(|rule| rule.definitions.iter().flatten().copied());
+    let starts = bodies.chain(blocks).chain([program.main_entry_point]).map(usize::try_from);
+    let starts: Vec<usize> = starts.collect::<Result<_, _>>().map_err(|_| unknown("a jump out of range"))?;
+    let inside = loops.chain(comprehensions).chain(jumps).map(usize::from);
+    let inside = inside.flat_map(|pc| [pc, pc.saturating_add(1)]);
+    Ok(inside.chain(starts).chain(program.entry_points.values().copied()).collect())
 }

@@ -19,10 +19,11 @@
 //! | recursion overflows the stack | refused |
 //! | so do values that are made very deep | refused ([`depth`]) |
 //! | a comparison is one instruction, however much it compares | paid for ([`cost`]) |
-//! | the host's answers to `time.now_ns` are prepared, as many as there may be | a call of a function ([`cost`]) |
+//! | the host's answers to `time.now_ns` are prepared, as many as there may be | a call of a function ([`clock`], [`cost`]) |
 //! | a reference over a package's rules evaluates rules that are found at run time, or sees data that is not there | refused here as a whole, by a computed name by [`super::admission`] |
 
 mod arrays;
+mod clock;
 mod cost;
 mod depth;
 mod edit;
@@ -33,6 +34,7 @@ mod loops;
 #[cfg(feature = "policy-tools")]
 mod probes;
 mod segment;
+mod shorten;
 mod sources;
 mod uses;
 mod verify;
@@ -49,6 +51,7 @@ use super::error::{AdmissionError, Place, Refusal};
 use super::functions;
 use super::source::RegoVersion;
 use super::uses::Uses;
+use clock::CLOCK;
 use edit::Insertions;
 use regorus::languages::rego::compiler::{Compiler, SpannedCompilerError};
 use regorus::rvm::program::Program as Bytecode;
@@ -57,9 +60,6 @@ use segment::Segment;
 use std::fmt::Display;
 use std::num::NonZeroU32;
 use std::sync::Arc;
-
-/// The builtin that is compiled to a question to the host, which [`cost`] replaces by a call.
-const CLOCK: &str = "time.now_ns";
 
 /// A program that may run.
 pub(super) struct Program {
@@ -72,6 +72,7 @@ pub(super) fn compile(source: &Compilable, entrypoint: &str, found: &mut Finding
     let policy = found.note(prepare(source, entrypoint))?;
     let mut bytecode = found.note(compile_for_machine(&policy, &[entrypoint]))?;
     sources::mend(&mut bytecode, &source.modules, &source.definitions);
+    found.note(clock::forget_arguments(&mut bytecode))?;
     found.note(check_all_rules(&policy, &source.rules));
     found.note(functions::replace_operators(&mut bytecode))?;
     found.note(arrays::insert_looks(&mut bytecode))?;
@@ -93,6 +94,7 @@ fn finish(program: &mut Bytecode, segments: &[Segment]) -> Result<(), Refusal> {
     loops::insert_looks(program, segments, &mut insertions)?;
     cost::insert(program, segments, &mut insertions)?;
     edit::insert(program, &insertions)?;
+    shorten::shorten(program)?;
     functions::resolve(program)
 }
 

@@ -2,10 +2,11 @@
 
 use super::super::admission::Findings;
 use super::super::error::{AdmissionError, Refusal};
+use super::clock::CLOCK;
 use super::effects::Register;
 use super::guards::is_constant;
 use super::segment::{Nest, Segment};
-use super::{CLOCK, refuse, segments_of, unknown};
+use super::{refuse, segments_of, unknown};
 use regorus::Value;
 use regorus::rvm::Instruction;
 use regorus::rvm::program::{Program, RuleType};

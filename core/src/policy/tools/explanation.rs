@@ -472,7 +472,12 @@ impl Running {
     fn is_yield(&self, probed: &Probed, moment: &Moment<'_>, instruction: &Instruction) -> bool {
         let result = probed.program.rule_infos.get(moment.rule).map(|info| info.result_reg);
         let into = match instruction {
-            Instruction::Move { dest, .. } => *dest,
+            Instruction::Move { dest, .. }
+            | Instruction::Load { dest, .. }
+            | Instruction::LoadTrue { dest }
+            | Instruction::LoadFalse { dest }
+            | Instruction::LoadNull { dest }
+            | Instruction::LoadBool { dest, .. } => *dest,
             Instruction::SetAdd { set, .. } => *set,
             Instruction::ObjectSet { obj, .. } => *obj,
             _ => return false,
