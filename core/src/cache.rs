@@ -32,6 +32,7 @@ impl<V> Cache<V> {
 
     /// The key of a sequence of texts; their boundaries count.
     #[must_use]
+    #[inline]
     pub fn key<T: AsRef<[u8]>>(&self, texts: &[T]) -> u128 {
         let mut hasher = SipHasher24::new_with_key(&self.secret.0);
         for text in texts {

@@ -6,6 +6,7 @@
 /// The names and values, in their order. None when the bytes are not of that form, or a name is no text: Envoy refuses
 /// such names (RFC 9110 §5.1). No bytes are no headers.
 #[must_use]
+#[inline]
 pub fn entries(map: &[u8]) -> Option<Vec<(&str, &[u8])>> {
     if map.is_empty() {
         return Some(Vec::new());
@@ -32,6 +33,7 @@ fn length(bytes: [u8; 4]) -> Option<usize> {
 }
 
 /// The next text of this length, and the zero behind it.
+#[inline]
 fn take<'a>(texts: &mut &'a [u8], length: usize) -> Option<&'a [u8]> {
     let (text, rest) = texts.split_at_checked(length)?;
     *texts = rest.strip_prefix(b"\0")?;

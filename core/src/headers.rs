@@ -43,6 +43,7 @@ pub struct NoToken;
 impl TokenHeader {
     /// Its name in lower case.
     #[must_use]
+    #[inline]
     pub fn name(&self) -> &str {
         match self {
             Self::Authorization => "authorization",
@@ -51,6 +52,7 @@ impl TokenHeader {
     }
 
     /// The token among a request's headers (names in lower case): there must be exactly one such header.
+    #[inline]
     pub fn find<'a, N: AsRef<str>, V: AsRef<[u8]>>(&self, headers: &'a [(N, V)]) -> Result<&'a [u8], NoToken> {
         let mut found = headers.iter().filter(|(name, _)| name.as_ref() == self.name());
         match (found.next(), found.next()) {
@@ -59,6 +61,7 @@ impl TokenHeader {
         }
     }
 
+    #[inline]
     fn token_of<'a>(&self, value: &'a [u8]) -> Option<&'a [u8]> {
         let token = match self {
             Self::Authorization => without_scheme(value)?,

@@ -21,6 +21,7 @@ pub fn parse(text: &[u8]) -> Result<Value, JsonError> {
 }
 
 /// Parses one JSON value that may be nested `depth` deep; for what is signed or configured, not sent by a client.
+#[inline]
 pub fn parse_within(text: &[u8], depth: u8) -> Result<Value, JsonError> {
     let mut deserializer = serde_json::Deserializer::from_slice(text);
     let value = Strict { depth }.deserialize(&mut deserializer)?;
@@ -29,6 +30,7 @@ pub fn parse_within(text: &[u8], depth: u8) -> Result<Value, JsonError> {
 }
 
 /// Parses one JSON object, strictly.
+#[inline]
 pub fn parse_object(text: &[u8]) -> Result<Map<String, Value>, JsonError> {
     match parse(text)? {
         Value::Object(members) => Ok(members),
@@ -38,6 +40,7 @@ pub fn parse_object(text: &[u8]) -> Result<Map<String, Value>, JsonError> {
 
 /// The JSON type of a value, for messages.
 #[must_use]
+#[inline]
 pub fn kind(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
@@ -51,6 +54,7 @@ pub fn kind(value: &Value) -> &'static str {
 
 /// Bytes of memory that a value takes, about: a little text can make a large tree (`[{"":0},{"":0},…]`).
 #[must_use]
+#[inline]
 pub fn weight(value: &Value) -> usize {
     let inside = match value {
         Value::Null | Value::Bool(_) | Value::Number(_) => 0,
@@ -67,6 +71,7 @@ pub fn weight(value: &Value) -> usize {
 
 /// Bytes of memory that an object's members take, about.
 #[must_use]
+#[inline]
 pub fn weight_of_members(members: &Map<String, Value>) -> usize {
     /// They live in nodes of eleven, of which those that were filled in order keep six.
     const NODE: usize = 11 * (SLOT + size_of::<String>());
@@ -140,6 +145,7 @@ impl<'de> Visitor<'de> for Strict {
         Ok(Value::String(value))
     }
 
+    #[inline]
     fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Value, A::Error> {
         let inner = self.deeper()?;
         let mut array = Vec::new();
@@ -149,6 +155,7 @@ impl<'de> Visitor<'de> for Strict {
         Ok(Value::Array(array))
     }
 
+    #[inline]
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Value, A::Error> {
         let inner = self.deeper()?;
         let mut object = Map::new();

@@ -54,6 +54,7 @@ pub struct Parts<'a> {
 
 impl<'a> Parts<'a> {
     /// Splits a compact JWS.
+    #[inline]
     pub fn split(text: &'a str) -> Result<Self, JwsError> {
         let wrong = || JwsError::Parts { found: text.split('.').count() };
         let (signing_input, signature) = text.rsplit_once('.').ok_or_else(wrong)?;
@@ -65,6 +66,7 @@ impl<'a> Parts<'a> {
     }
 
     /// The header's members; it must be ES256, with one of `types` as `typ` and without `crit`.
+    #[inline]
     pub fn header(&self, types: &[impl AsRef<str>]) -> Result<Map<String, Value>, JwsError> {
         let header = json::parse_object(&decode("header", self.header)?).map_err(JwsError::Header)?;
         check_header(&header, types)?;
@@ -97,6 +99,7 @@ pub struct Jws<'a> {
 
 impl<'a> Jws<'a> {
     /// Takes a compact JWS apart and checks its header: ES256, one of `types` as `typ`, no `crit`.
+    #[inline]
     pub fn parse(text: &'a str, types: &[impl AsRef<str>]) -> Result<Self, JwsError> {
         let parts = Parts::split(text)?;
         let header = parts.header(types)?;
@@ -111,6 +114,7 @@ impl<'a> Jws<'a> {
     }
 }
 
+#[inline]
 fn check_header(header: &Map<String, Value>, types: &[impl AsRef<str>]) -> Result<(), JwsError> {
     if text(header, "alg") != Some("ES256") {
         return Err(JwsError::Algorithm);
@@ -133,6 +137,7 @@ fn decode(part: &'static str, text: &str) -> Result<Vec<u8>, JwsError> {
     base64::decode_url(text).map_err(|source| JwsError::Encoding { part, source })
 }
 
+#[inline]
 fn wrong_type(types: &[impl AsRef<str>], found: Option<&str>) -> JwsError {
     let expected = types.iter().map(|accepted| format!("`{}`", accepted.as_ref())).collect::<Vec<_>>().join(" or ");
     let found = found.map_or_else(|| "none".to_owned(), |text| format!("`{text}`"));
@@ -149,6 +154,7 @@ pub mod sign {
 
     /// A compact JWS of `header` (to which `alg` is added) and `payload`, signed with ES256 (deterministic, RFC 6979).
     #[must_use]
+    #[inline]
     pub fn es256(mut header: Map<String, Value>, payload: &[u8], key: &SigningKey) -> String {
         header.insert("alg".into(), "ES256".into());
         let header = base64::encode_url(Value::Object(header).to_string());

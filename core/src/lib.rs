@@ -6,6 +6,9 @@
 //!
 //! A request goes through the modules in this order: [`headers`] and [`path`], [`bypass`], [`token`], [`verify`]
 //! (with [`chain`] and [`bundle`]), [`policy`]; what comes out is a [`verdict::Verdict`] with a [`reason::Reason`].
+//!
+//! The filter has this crate built for size and itself for speed. What every request goes through is `#[inline]`, so that
+//! it is built with the filter.
 #![forbid(unsafe_code)]
 #![deny(
     clippy::unwrap_used,

@@ -23,6 +23,7 @@ pub struct RequestPath<'a> {
 
 impl<'a> RequestPath<'a> {
     /// Splits `:path` into path and query and refuses what is ambiguous. `allow_encoded_slash` lets `%2f` through.
+    #[inline]
     pub fn parse(target: &'a [u8], allow_encoded_slash: bool) -> Result<Self, AmbiguousPath> {
         if target.iter().any(|byte| *byte == b'#' || byte.is_ascii_control()) {
             return Err(AmbiguousPath("a fragment or a control byte"));
@@ -51,6 +52,7 @@ impl<'a> RequestPath<'a> {
     }
 }
 
+#[inline]
 fn check_characters(path: &str) -> Result<(), AmbiguousPath> {
     if !path.starts_with('/') {
         return Err(AmbiguousPath("it does not start with `/`"));
@@ -64,6 +66,7 @@ fn check_characters(path: &str) -> Result<(), AmbiguousPath> {
     Ok(())
 }
 
+#[inline]
 fn check_escapes(path: &str, allow_encoded_slash: bool) -> Result<(), AmbiguousPath> {
     path.split('%').skip(1).try_for_each(|rest| match (escaped(rest), allow_encoded_slash) {
         (None, _) => Err(AmbiguousPath("a malformed escape")),
@@ -86,6 +89,7 @@ fn is_unreserved(byte: u8) -> bool {
 }
 
 /// Judges segments as an upstream that decodes slashes would see them.
+#[inline]
 fn check_segments(path: &str) -> Result<(), AmbiguousPath> {
     let decoded = path.replace("%2f", "/").replace("%2F", "/");
     if decoded.contains("//") {

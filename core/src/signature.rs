@@ -89,6 +89,7 @@ pub trait SignatureVerifier: Debug + Send + Sync {
 }
 
 /// Wraps a subject public key into a canonical DER `SubjectPublicKeyInfo`, after checking its size and form.
+#[inline]
 pub fn spki(kind: KeyKind, key: &[u8]) -> Result<Vec<u8>, BadSignature> {
     let prefix: &[u8] = match kind {
         KeyKind::P256 if is_uncompressed_point(key, 65) => &P256_PREFIX,
@@ -150,6 +151,7 @@ fn rsa_spki(key: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// A DER element of 128 to 65535 bytes: the range of RSA keys that get here.
+#[inline]
 fn tlv(tag: u8, content: &[u8]) -> Option<Vec<u8>> {
     let [high, low] = u16::try_from(content.len()).ok()?.to_be_bytes();
     let header: &[u8] = match (high, low) {
@@ -218,6 +220,7 @@ fn verify_rsa(_: Algorithm, _: &[u8], _: &[u8], _: &[u8]) -> Result<(), BadSigna
 }
 
 /// Checks an ES256 signature as a JWS has it: `r` and `s`, 32 bytes each (RFC 7518 §3.4).
+#[inline]
 pub fn verify_es256(
     verifier: &dyn SignatureVerifier,
     spki: &[u8],

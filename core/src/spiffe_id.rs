@@ -44,6 +44,7 @@ pub struct TrustDomain(String);
 
 impl TrustDomain {
     /// Parses a bare name: lower-case letters, digits, `.`, `-` and `_`, at most 255 bytes.
+    #[inline]
     pub fn parse(name: &str) -> Result<Self, SpiffeIdError> {
         within(name, MAX_TRUST_DOMAIN_LENGTH)?;
         let parsed = spiffe::TrustDomain::new(name).map_err(|why| syntax(name, &why))?;
@@ -75,6 +76,7 @@ pub struct SpiffeId {
 
 impl SpiffeId {
     /// Parses a workload's SPIFFE ID; the text must be in its normal form.
+    #[inline]
     pub fn parse(text: &str) -> Result<Self, SpiffeIdError> {
         within(text, MAX_ID_LENGTH)?;
         let parsed = spiffe::SpiffeId::new(text).map_err(|why| syntax(text, &why))?;
@@ -107,6 +109,7 @@ impl fmt::Display for SpiffeId {
     }
 }
 
+#[inline]
 fn within(text: &str, limit: usize) -> Result<(), SpiffeIdError> {
     if text.len() > limit {
         return Err(SpiffeIdError::TooLong { found: text.len(), limit });

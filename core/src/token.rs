@@ -36,6 +36,7 @@ pub struct TokenRules {
 }
 
 impl Default for TokenRules {
+    #[inline]
     fn default() -> Self {
         Self {
             accept_typ: vec![TYPE.to_owned()],
@@ -134,6 +135,7 @@ pub enum TokenError {
 impl TokenError {
     /// The reason code for it.
     #[must_use]
+    #[inline]
     pub fn reason(&self) -> Reason {
         match self {
             Self::TooLarge { .. } => Reason::TokenTooLarge,
@@ -164,6 +166,7 @@ pub struct Token<'a> {
 
 impl<'a> Token<'a> {
     /// Parses a token.
+    #[inline]
     pub fn parse(text: &'a str, rules: &TokenRules) -> Result<Self, TokenError> {
         check_size(text, rules)?;
         let parts = Parts::split(text)?;
@@ -174,6 +177,7 @@ impl<'a> Token<'a> {
 }
 
 /// A token is not too large.
+#[inline]
 pub(crate) fn check_size(text: &str, rules: &TokenRules) -> Result<(), TokenError> {
     match text.len() {
         found if found > rules.max_size => Err(TokenError::TooLarge { found, limit: rules.max_size }),
@@ -182,6 +186,7 @@ pub(crate) fn check_size(text: &str, rules: &TokenRules) -> Result<(), TokenErro
 }
 
 /// The chain of a header that is accepted: standard base64, leaf first.
+#[inline]
 pub(crate) fn x5c(parts: &Parts<'_>, rules: &TokenRules) -> Result<Vec<String>, TokenError> {
     let mut header = parts.header(&rules.accept_typ)?;
     let Some(Value::Array(elements)) = header.remove("x5c") else { return Err(TokenError::X5c) };
@@ -193,6 +198,7 @@ pub(crate) fn x5c(parts: &Parts<'_>, rules: &TokenRules) -> Result<Vec<String>, 
 }
 
 /// The claims, each of the right form.
+#[inline]
 pub(crate) fn claims(parts: &Parts<'_>, rules: &TokenRules) -> Result<Claims, TokenError> {
     let claims = Claims::parse(&parts.payload()?)?;
     claims.check_lifetime(rules.max_lifetime)?;
@@ -225,6 +231,7 @@ pub struct Claims {
 }
 
 impl Claims {
+    #[inline]
     fn parse(payload: &[u8]) -> Result<Self, TokenError> {
         let all = json::parse_object(payload)?;
         let claims = Self {
@@ -253,6 +260,7 @@ impl Claims {
     }
 
     /// `exp` − `iat` is at most `limit`.
+    #[inline]
     fn check_lifetime(&self, limit: Duration) -> Result<(), TokenError> {
         let found = self.exp.saturating_sub(self.iat);
         if found > limit.as_secs() {
@@ -262,6 +270,7 @@ impl Claims {
     }
 
     /// `exp` has not passed, `iat` and `nbf` have; each within the skew.
+    #[inline]
     pub fn check_time(&self, skew: Duration, now: Timestamp) -> Result<(), TokenError> {
         if Timestamp::from_secs(self.exp) <= now.minus(skew) {
             return Err(TokenError::Expired { exp: self.exp, now: now.secs() });
@@ -275,6 +284,7 @@ impl Claims {
     }
 
     /// One of the token's audiences is one of `ours`, byte for byte; which one.
+    #[inline]
     pub fn check_audience<'a>(&self, ours: &'a [Audience]) -> Result<&'a Audience, TokenError> {
         let list = |names: &mut dyn Iterator<Item = &Audience>| {
             names.map(|name| format!("`{}`", name.as_str())).collect::<Vec<_>>().join(", ")
@@ -286,6 +296,7 @@ impl Claims {
     }
 
     /// `htm` equals the method (case-sensitive) and `htp` the path, byte for byte, where they are there or required.
+    #[inline]
     pub fn check_binding(&self, method: &str, path: &str, required: bool) -> Result<(), TokenError> {
         for (claim, bound, actual) in [("htm", &self.htm, method), ("htp", &self.htp, path)] {
             let matches = bound.as_ref().map_or(!required, |bound| bound == actual);
@@ -302,6 +313,7 @@ fn text<'a>(claims: &'a Map<String, Value>, claim: &'static str) -> Result<&'a s
     claims.get(claim).and_then(Value::as_str).ok_or(TokenError::Claim { claim, expected: "a string" })
 }
 
+#[inline]
 fn optional_text(claims: &Map<String, Value>, claim: &'static str) -> Result<Option<String>, TokenError> {
     match claims.contains_key(claim) {
         true => text(claims, claim).map(|found| Some(found.to_owned())),
@@ -309,6 +321,7 @@ fn optional_text(claims: &Map<String, Value>, claim: &'static str) -> Result<Opt
     }
 }
 
+#[inline]
 fn seconds(claims: &Map<String, Value>, claim: &'static str) -> Result<Option<u64>, TokenError> {
     let wrong = TokenError::Claim { claim, expected: "an integer of seconds in 0…2^53" };
     match claims.get(claim) {
@@ -322,6 +335,7 @@ fn required(value: Option<u64>, claim: &'static str) -> Result<u64, TokenError> 
 }
 
 /// `jti` becomes a header of the request, so its characters are few.
+#[inline]
 fn jti(claims: &Map<String, Value>) -> Result<String, TokenError> {
     let found = text(claims, "jti")?;
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._~:/-".contains(&byte);
@@ -341,6 +355,7 @@ pub mod sign {
 
     /// A token of these claims, signed with the leaf's key; `chain` is DER, leaf first.
     #[must_use]
+    #[inline]
     pub fn token<C: AsRef<[u8]>>(claims: &Map<String, Value>, chain: &[C], kid: &str, key: &SigningKey) -> String {
         let x5c: Vec<Value> = chain.iter().map(|der| base64::encode_standard(der).into()).collect();
         let mut header = Map::new();

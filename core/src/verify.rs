@@ -63,6 +63,7 @@ pub enum VerifyError {
 impl VerifyError {
     /// The reason code for it.
     #[must_use]
+    #[inline]
     pub fn reason(&self) -> Reason {
         match self {
             Self::Token(error) => error.reason(),
@@ -179,6 +180,7 @@ pub struct Verifier {
 impl Verifier {
     /// A verifier with empty caches.
     #[must_use]
+    #[inline]
     pub fn new(
         rules: TokenRules,
         audiences: Vec<Audience>,
@@ -197,6 +199,7 @@ impl Verifier {
     }
 
     /// Verifies a token for a request.
+    #[inline]
     pub fn verify(
         &mut self,
         text: &str,
@@ -220,6 +223,7 @@ impl Verifier {
     }
 
     /// Verifies a token that is not remembered.
+    #[inline]
     fn verify_anew(
         &mut self,
         text: &str,
@@ -260,6 +264,7 @@ impl Verifier {
         self.headers.len()
     }
 
+    #[inline]
     fn forget_other_revisions(&mut self, revision: Revision) {
         if self.revision != Some(revision) {
             self.tokens.clear();
@@ -269,6 +274,7 @@ impl Verifier {
         }
     }
 
+    #[inline]
     fn recall(&mut self, key: u128, now: Timestamp) -> Option<Rc<VerifiedToken>> {
         let token = self.tokens.get(key)?;
         if now.secs() <= token.not_after.secs() {
@@ -279,6 +285,7 @@ impl Verifier {
     }
 
     /// What is checked on each request, remembered token or not.
+    #[inline]
     fn check_request(&self, claims: &Claims, request: &Request<'_>, now: Timestamp) -> Result<Audience, VerifyError> {
         claims.check_time(self.rules.clock_skew, now)?;
         let audience = claims.check_audience(&self.audiences)?;
@@ -287,6 +294,7 @@ impl Verifier {
         Ok(audience.clone())
     }
 
+    #[inline]
     fn chain(
         &mut self,
         x5c: &[String],
@@ -317,6 +325,7 @@ fn valid(chain: Option<&Rc<ValidChain>>, now: Timestamp) -> Option<Rc<ValidChain
     chain.filter(|chain| now.secs() <= chain.not_after.secs()).map(Rc::clone)
 }
 
+#[inline]
 fn decode(x5c: &[String]) -> Result<Vec<Vec<u8>>, ChainError> {
     if x5c.len() > chain::MAX_CERTIFICATES {
         return Err(ChainError::Length { found: x5c.len() });
@@ -330,6 +339,7 @@ fn decode(x5c: &[String]) -> Result<Vec<Vec<u8>>, ChainError> {
     x5c.iter().enumerate().map(der).collect()
 }
 
+#[inline]
 fn check_subject(claims: &Claims, chain: &ValidChain) -> Result<(), VerifyError> {
     if claims.sub != chain.id {
         return Err(VerifyError::SubjectMismatch { sub: claims.sub.clone(), leaf: chain.id.clone() });
@@ -337,6 +347,7 @@ fn check_subject(claims: &Claims, chain: &ValidChain) -> Result<(), VerifyError>
     Ok(())
 }
 
+#[inline]
 fn check_peer(sub: &SpiffeId, peer: Option<Option<&str>>) -> Result<(), VerifyError> {
     match peer {
         None => Ok(()),

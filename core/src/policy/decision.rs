@@ -78,6 +78,7 @@ impl DecisionRules {
     }
 
     /// Reads the value of the entry point.
+    #[inline]
     pub(super) fn read(&self, result: &Value) -> Result<Decision, PolicyEngineError> {
         match result {
             Value::Bool(true) => Ok(Decision::Allow { headers: Vec::new(), response_headers: Vec::new() }),
@@ -87,6 +88,7 @@ impl DecisionRules {
         }
     }
 
+    #[inline]
     fn read_document(&self, document: &Object) -> Result<Decision, PolicyEngineError> {
         let response_headers = self.headers(document, "response_headers")?;
         match member(document, "allow") {
@@ -101,6 +103,7 @@ impl DecisionRules {
         }
     }
 
+    #[inline]
     fn headers(&self, document: &Object, name: &'static str) -> Result<Vec<(String, String)>, PolicyEngineError> {
         let problem = |problem: String| PolicyEngineError::Member { member: name, problem };
         let Some(headers) = member(document, name) else { return Ok(Vec::new()) };
@@ -122,6 +125,7 @@ impl DecisionRules {
         Ok(read)
     }
 
+    #[inline]
     fn header_name(&self, name: &Value) -> Result<String, String> {
         let Value::String(name) = name else { return Err(format!("has a name that is {}", kind(name))) };
         if name.is_empty() || name.len() > MAX_HEADER_NAME || !name.bytes().all(is_token) {
@@ -147,6 +151,7 @@ const fn is_token(byte: u8) -> bool {
         || byte.is_ascii_alphanumeric()
 }
 
+#[inline]
 fn header_values(header: &str, values: &Value) -> Result<Vec<String>, String> {
     match values {
         Value::Array(values) => values.iter().map(|value| header_value(header, value)).collect(),
@@ -154,6 +159,7 @@ fn header_values(header: &str, values: &Value) -> Result<Vec<String>, String> {
     }
 }
 
+#[inline]
 fn header_value(header: &str, value: &Value) -> Result<String, String> {
     let Value::String(text) = value else { return Err(format!("has {} as `{header}`", kind(value))) };
     if text.len() > MAX_HEADER_VALUE {
@@ -166,6 +172,7 @@ fn header_value(header: &str, value: &Value) -> Result<String, String> {
 }
 
 /// A longer reason is cut, not refused: the request is denied either way.
+#[inline]
 fn reason(document: &Object) -> Result<String, PolicyEngineError> {
     match member(document, "reason") {
         None => Ok(Decision::DEFAULT_DENY.to_owned()),
@@ -182,6 +189,7 @@ fn printable(character: char) -> char {
     if character.is_control() { ' ' } else { character }
 }
 
+#[inline]
 fn status(document: &Object) -> Result<u16, PolicyEngineError> {
     let Some(status) = member(document, "status") else { return Ok(Decision::DEFAULT_STATUS) };
     match status.as_u16() {
@@ -197,6 +205,7 @@ fn member<'a>(document: &'a Object, name: &str) -> Option<&'a Value> {
     document.get(&Value::from(name))
 }
 
+#[inline]
 fn short(value: &Value) -> String {
     match value {
         Value::Number(number) => number.format_decimal(),

@@ -50,6 +50,7 @@ pub(super) struct InputKeys {
 }
 
 impl InputKeys {
+    #[inline]
     pub(super) fn new(uses: &Uses) -> Self {
         Self {
             members: uses.iter().map(|member| (member, from_text(member.name()))).collect(),
@@ -59,6 +60,7 @@ impl InputKeys {
     }
 
     /// Builds `input`, with the members that are used.
+    #[inline]
     pub(super) fn build(&self, input: &Input<'_>, now: Timestamp) -> Result<Value, PolicyEngineError> {
         let mut members = Object::new();
         for (member, name) in &self.members {
@@ -67,6 +69,7 @@ impl InputKeys {
         Ok(object(members))
     }
 
+    #[inline]
     fn member(&self, member: Member, input: &Input<'_>, now: Timestamp) -> Result<Value, PolicyEngineError> {
         Ok(match member {
             Member::Sub => from_text(input.sub),
@@ -85,6 +88,7 @@ impl InputKeys {
         })
     }
 
+    #[inline]
     fn source(&self, input: &Input<'_>) -> Value {
         let address = input.source_address.map(canonical_address);
         let parts = [(&self.address, address.as_deref()), (&self.peer_spiffe_id, input.peer_spiffe_id)];
@@ -95,6 +99,7 @@ impl InputKeys {
 
 /// `::ffff:10.0.0.1` is `10.0.0.1`: a policy that compares the text must not miss a client because the proxy's socket is
 /// an IPv6 one.
+#[inline]
 fn canonical_address(address: &str) -> Cow<'_, str> {
     match address.parse::<IpAddr>() {
         Ok(parsed) if parsed != parsed.to_canonical() => parsed.to_canonical().to_string().into(),
@@ -103,12 +108,14 @@ fn canonical_address(address: &str) -> Cow<'_, str> {
 }
 
 /// `/a/b` is `["a", "b"]`, `/a/` is `["a", ""]`, `/` is `[""]`; nothing is decoded.
+#[inline]
 fn path_segments(path: &str) -> Value {
     let relative = path.strip_prefix('/').unwrap_or(path);
     let segments: Array = relative.split('/').map(from_text).collect();
     Value::Array(Rc::new(segments))
 }
 
+#[inline]
 fn headers(headers: &[(&str, &[u8])]) -> Value {
     let mut joined: Vec<(&str, Cow<'_, str>)> = Vec::with_capacity(headers.len());
     for &(name, bytes) in headers {
@@ -125,6 +132,7 @@ fn headers(headers: &[(&str, &[u8])]) -> Value {
     object(joined.into_iter().map(|(name, text)| (from_text(name), from_text(&text))).collect())
 }
 
+#[inline]
 fn claims(claims: &serde_json::Map<String, serde_json::Value>) -> Result<Value, PolicyEngineError> {
     let depth = usize::from(json::MAX_DEPTH);
     value::from_object(claims, depth).map_err(|problem| match problem {

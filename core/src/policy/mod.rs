@@ -106,6 +106,7 @@ impl Policy {
     ///
     /// # Errors
     /// The policy gave no decision. The caller must refuse the request.
+    #[inline]
     pub fn evaluate(&mut self, input: &Input<'_>, now: Timestamp) -> Result<Decision, PolicyEngineError> {
         self.machine.set_input(self.input.build(input, now)?);
         functions::begin(self.max_instructions, now, &self.regexes);

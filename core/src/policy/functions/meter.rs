@@ -36,6 +36,7 @@ thread_local! {
 }
 
 /// Begins an evaluation on this thread.
+#[inline]
 pub(in crate::policy) fn begin(max_instructions: usize, now: Timestamp, regexes: &Arc<Regexes>) {
     LEFT.set(max_instructions.saturating_mul(UNITS_PER_INSTRUCTION));
     NOW.set(now.nanos());
@@ -59,6 +60,7 @@ pub(super) fn with_regexes<T>(read: impl FnOnce(Option<&Regexes>) -> T) -> T {
 }
 
 /// Takes units from the budget.
+#[inline]
 pub(super) fn spend(units: usize) -> Result<(), Stop> {
     let left = LEFT.get().checked_sub(units);
     LEFT.set(left.unwrap_or(0));
@@ -67,6 +69,7 @@ pub(super) fn spend(units: usize) -> Result<(), Stop> {
 
 /// What is not part of an evaluation costs nothing.
 #[cfg(feature = "policy-tools")]
+#[inline]
 pub(super) fn unpaid<T>(work: impl FnOnce() -> T) -> T {
     let left = LEFT.replace(usize::MAX);
     let result = work();
@@ -85,6 +88,7 @@ pub(super) fn spend_product(some: usize, others: usize) -> Result<(), Stop> {
 }
 
 /// For going through the elements of a value, and not into them.
+#[inline]
 pub(super) fn spend_flat(value: &Value) -> Result<(), Stop> {
     match value {
         Value::String(text) => spend_text(text.len()),
@@ -96,6 +100,7 @@ pub(super) fn spend_flat(value: &Value) -> Result<(), Stop> {
 }
 
 /// A set finds its elements by comparing them.
+#[inline]
 fn spend_set(items: &Set) -> Result<(), Stop> {
     spend(items.len())?;
     // Collections come last.
@@ -116,6 +121,7 @@ pub(super) fn spend_deep(value: &Value) -> Result<(), Stop> {
     spend_down(value, MAX_DEPTH)
 }
 
+#[inline]
 fn spend_down(value: &Value, depth: usize) -> Result<(), Stop> {
     let Some(inner) = depth.checked_sub(1) else { return Err(Stop::TooLarge) };
     match value {
@@ -148,6 +154,7 @@ pub(super) fn equal(left: &Value, right: &Value) -> Result<bool, Stop> {
     equal_down(left, right, MAX_DEPTH)
 }
 
+#[inline]
 fn equal_down(left: &Value, right: &Value, depth: usize) -> Result<bool, Stop> {
     let Some(inner) = depth.checked_sub(1) else { return Err(Stop::TooLarge) };
     spend(1)?;
@@ -173,6 +180,7 @@ fn equal_down(left: &Value, right: &Value, depth: usize) -> Result<bool, Stop> {
     }
 }
 
+#[inline]
 fn all_equal<'a>(mut pairs: impl Iterator<Item = (&'a Value, &'a Value)>, depth: usize) -> Result<bool, Stop> {
     let differs = pairs.find_map(|(left, right)| match equal_down(left, right, depth) {
         Ok(true) => None,
