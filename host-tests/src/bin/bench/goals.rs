@@ -1,19 +1,20 @@
-//! What the filter is held to, as ratios of neighbours, and whether it was met.
+//! What the filter is held to, as ratios to others, and whether it was met.
 
 use crate::contender::Contender;
 use crate::statistics::{Measured, Spread};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
+use std::fmt;
 
 use Contender::{
     ExtAuthzOpa, MiddlewareOpa, Native, NativeCache, ScbteBadSignature, ScbteFresh, ScbteHot, ScbteNewSvid,
 };
+use Limit::{AtLeast, AtMost, Below};
 
 /// A goal, and what was measured.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Goal {
     pub(crate) what: &'static str,
-    /// As a reader writes it.
-    pub(crate) limit: &'static str,
+    pub(crate) limit: Limit,
     pub(crate) measured: Spread,
     pub(crate) met: bool,
     pub(crate) stretch: Option<Stretch>,
@@ -26,50 +27,73 @@ pub(crate) struct Stretch {
     pub(crate) met: bool,
 }
 
+/// What a median is held to; as JSON a text, as a reader writes it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Limit {
+    AtMost(f64),
+    Below(f64),
+    AtLeast(f64),
+}
+
+impl Limit {
+    fn holds(self, found: Spread) -> bool {
+        match self {
+            Self::AtMost(limit) => found.median <= limit,
+            Self::Below(limit) => found.median < limit,
+            Self::AtLeast(limit) => found.median >= limit,
+        }
+    }
+}
+
+impl fmt::Display for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::AtMost(limit) => write!(f, "≤ {limit:?}"),
+            Self::Below(limit) => write!(f, "< {limit:?}"),
+            Self::AtLeast(limit) => write!(f, "≥ {limit}"),
+        }
+    }
+}
+
+impl Serialize for Limit {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
 /// Those whose contenders were measured.
 pub(crate) fn goals(measured: &Measured) -> Vec<Goal> {
     let added = |one, other| measured.added_ratio(one, other);
-    let at_most = |what, limit, value, stretch: Option<f64>, found: Option<Spread>| {
-        found.map(|found| Goal {
-            what,
-            limit,
-            measured: found,
-            met: found.median <= value,
-            stretch: stretch.map(|limit| Stretch { limit, met: found.median <= limit }),
-        })
-    };
-    let at_least = |what, limit, value, found: Option<Spread>| {
-        found.map(|found| Goal { what, limit, measured: found, met: found.median >= value, stretch: None })
-    };
+    let p99 = measured.ratio(ScbteHot, ExtAuthzOpa, |one| one.p99_ms);
+    let of_one_core = measured.ratio(ScbteHot, MiddlewareOpa, |one| one.requests_per_second);
     [
-        at_most("added CPU, hot token ÷ native-cache", "≤ 1.0", 1.0, Some(0.85), added(ScbteHot, NativeCache)),
-        at_most(
-            "added CPU, fresh token of a known SVID ÷ native",
-            "≤ 0.85",
-            0.85,
-            Some(0.75),
-            added(ScbteFresh, Native),
-        ),
-        at_most("added CPU, new SVID ÷ native", "≤ 1.6", 1.6, Some(1.4), added(ScbteNewSvid, Native)),
-        at_most("added CPU, bad signature ÷ fresh token", "≤ 1.0", 1.0, None, added(ScbteBadSignature, ScbteFresh)),
-        at_least("added CPU, ext_authz and OPA ÷ hot token", "≥ 8", 8.0, added(ExtAuthzOpa, ScbteHot)),
-        at_most(
-            "p99, hot token ÷ ext_authz and OPA",
-            "< 1.0",
-            1.0_f64.next_down(),
+        goal("added CPU, hot token ÷ native-cache", AtMost(1.0), Some(0.85), added(ScbteHot, NativeCache)),
+        goal("added CPU, fresh token of a known SVID ÷ native", AtMost(0.85), Some(0.75), added(ScbteFresh, Native)),
+        goal("added CPU, new SVID ÷ native", AtMost(1.6), Some(1.4), added(ScbteNewSvid, Native)),
+        goal("added CPU, bad signature ÷ fresh token", AtMost(1.0), None, added(ScbteBadSignature, ScbteFresh)),
+        goal("added CPU, ext_authz and OPA ÷ hot token", AtLeast(8.0), None, added(ExtAuthzOpa, ScbteHot)),
+        goal("p99, hot token ÷ ext_authz and OPA", Below(1.0), None, p99),
+        goal(
+            "requests/s of one core, hot token ÷ middleware and OPA (the middleware's server serves the answer, too; \
+             Envoy's is a direct response)",
+            AtLeast(20.0),
             None,
-            measured.ratio(ScbteHot, ExtAuthzOpa, |one| one.p99_ms),
-        ),
-        at_least(
-            "requests/s of one core, hot token ÷ middleware and OPA, which serves as well",
-            "≥ 20",
-            20.0,
-            measured.ratio(ScbteHot, MiddlewareOpa, |one| one.requests_per_second),
+            of_one_core,
         ),
     ]
     .into_iter()
     .flatten()
     .collect()
+}
+
+fn goal(what: &'static str, limit: Limit, stretch: Option<f64>, found: Option<Spread>) -> Option<Goal> {
+    found.map(|measured| Goal {
+        what,
+        limit,
+        measured,
+        met: limit.holds(measured),
+        stretch: stretch.map(|limit| Stretch { limit, met: AtMost(limit).holds(measured) }),
+    })
 }
 
 #[cfg(test)]
@@ -91,5 +115,15 @@ mod tests {
         assert_eq!(rounds([8.0, 8.0, 15.0]), (true, true));
         assert_eq!(rounds([8.0, 9.5, 15.0]), (true, false));
         assert_eq!(rounds([8.0, 10.5, 15.0]), (false, false));
+    }
+    #[test]
+    fn a_limit_is_written_and_held_by_the_same_number() {
+        let found = |median| Spread { min: 0.0, median, max: 100.0 };
+        for (limit, text, held, broken) in
+            [(AtMost(1.0), "≤ 1.0", 1.0, 1.01), (Below(1.0), "< 1.0", 0.99, 1.0), (AtLeast(8.0), "≥ 8", 8.0, 7.99)]
+        {
+            assert_eq!((limit.to_string(), serde_json::to_value(limit).unwrap()), (text.into(), text.into()));
+            assert_eq!((limit.holds(found(held)), limit.holds(found(broken))), (true, false), "{text}");
+        }
     }
 }
