@@ -41,6 +41,8 @@ pub(crate) enum Servers {
     ExtAuthz,
     /// Express and an OPA that it asks by HTTP.
     Middleware,
+    /// Express alone.
+    OpenMiddleware,
 }
 
 impl Contender {
@@ -106,6 +108,19 @@ impl Contender {
         }
     }
 
+    /// What it is measured over, where that is not `none`: the same server without what the contender brings.
+    pub(crate) const fn own_base(self) -> Option<Servers> {
+        match self {
+            MiddlewareOpa => Some(Servers::OpenMiddleware),
+            _ => None,
+        }
+    }
+
+    /// Whether it decides about requests.
+    pub(crate) const fn decides(self) -> bool {
+        !matches!(self, NoFilter | TrivialWasm)
+    }
+
     /// What it is called with.
     pub(crate) const fn tokens(self) -> Kind {
         match self {
@@ -137,6 +152,25 @@ impl Contender {
         }
     }
 
+    /// The reason that the filter must have decided every request with, by the label of its counter.
+    pub(crate) const fn reason(self) -> Option<&'static str> {
+        match self {
+            ScbteHot | ScbteFresh | ScbteNewSvid => Some("none"),
+            ScbteBadSignature => Some("bad_signature"),
+            ScbtePolicyDenied => Some("policy_denied"),
+            _ => None,
+        }
+    }
+
+    /// Whether `jwt_authn` must have found every token in its cache, or none.
+    pub(crate) const fn jwt_cache(self) -> Option<bool> {
+        match self {
+            Native => Some(false),
+            NativeCache => Some(true),
+            _ => None,
+        }
+    }
+
     /// What it is, for the reader of a table.
     pub(crate) const fn description(self) -> &'static str {
         match self {
@@ -145,9 +179,7 @@ impl Contender {
             ScbteHot => "SCBTE, tokens seen before",
             ScbteFresh => "SCBTE, every token new, its SVID known",
             ScbteNewSvid => "SCBTE, every token new, of an SVID never seen",
-            ScbteBadSignature => {
-                "SCBTE, every signature wrong, of an SVID that never signed one: 401, the dearest way to it"
-            }
+            ScbteBadSignature => "SCBTE, every signature wrong, of an SVID that never signed a good one: 401",
             ScbtePolicyDenied => "SCBTE, tokens seen before, denied by the policy: 403",
             Native => "Envoy's jwt_authn and RBAC",
             NativeCache => "Envoy's jwt_authn with its cache, and RBAC",
@@ -176,11 +208,12 @@ impl Contender {
             }
             NativeCache => "The same as `native`; and the signature of a token that it has seen, for time only.",
             ExtAuthzOpa => {
-                "The same as `native` about the key, which is in OPA's data. Rego decides. It fails closed when OPA is away."
+                "The same as `native` about the key, which is in OPA's data; and the signature of a token that it has \
+                 seen: OPA's token cache (`io_jwt`) is on, as `native-cache`'s is."
             }
             MiddlewareOpa => {
-                "The same as `native` about the key, which is imported once. It is the upstream's own language's server: \
-                 there is no proxy in it, and no Envoy is counted."
+                "The same as `native` about the key, which is imported once. It verifies every signature: it has no \
+                 token cache. There is no proxy in it: it is the upstream's own server, and serves the answer, too."
             }
         }
     }

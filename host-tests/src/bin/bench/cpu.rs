@@ -3,6 +3,7 @@
 //! `/proc/PID/task/*/schedstat` has the time that each thread ran; `/proc/PID/stat` counts in ticks of 10 ms.
 
 use crate::error::Error;
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -39,15 +40,32 @@ pub(crate) fn pinned(cores: &str, program: &Path) -> Command {
     command
 }
 
-/// The time that all threads of these processes have run.
-pub(crate) fn time_of(processes: &[u32]) -> Result<Duration, Error> {
-    let mut nanoseconds = 0;
-    for process in processes {
-        for thread in threads(*process)? {
-            nanoseconds += run_time(&thread.join("schedstat"))?;
+/// The time that each thread of some processes has run, by its folder in `/proc`.
+#[derive(Debug)]
+pub(crate) struct RunTimes(BTreeMap<PathBuf, Duration>);
+
+impl RunTimes {
+    /// Until now.
+    pub(crate) fn of(processes: &[u32]) -> Result<Self, Error> {
+        let mut times = BTreeMap::new();
+        for process in processes {
+            for thread in threads(*process)? {
+                // Nothing of a thread that ended meanwhile: `since` misses it.
+                times.extend(run_time(&thread)?.map(|time| (thread, time)));
+            }
         }
+        Ok(Self(times))
     }
-    Ok(Duration::from_nanos(nanoseconds))
+
+    /// What all have run since, new threads with all of their time. A thread that ended took its time with it, so that
+    /// the sum would be too small: that is an error. One that began and ended in between is not seen.
+    pub(crate) fn since(&self, before: &Self) -> Result<Duration, Error> {
+        if let Some(ended) = before.0.keys().find(|thread| !self.0.contains_key(*thread)) {
+            return Err(Error::other(format!("a thread of the servers ended meanwhile: `{}`", ended.display())));
+        }
+        let until = |thread| before.0.get(thread).copied().unwrap_or_default();
+        Ok(self.0.iter().map(|(thread, time)| time.saturating_sub(until(thread))).sum())
+    }
 }
 
 fn threads(process: u32) -> Result<Vec<PathBuf>, Error> {
@@ -56,11 +74,12 @@ fn threads(process: u32) -> Result<Vec<PathBuf>, Error> {
     Ok(entries.filter_map(Result::ok).map(|entry| entry.path()).collect())
 }
 
-fn run_time(file: &Path) -> Result<u64, Error> {
-    // A thread that ended meanwhile.
-    let Ok(text) = fs::read_to_string(file) else { return Ok(0) };
+fn run_time(thread: &Path) -> Result<Option<Duration>, Error> {
+    let file = thread.join("schedstat");
+    let Ok(text) = fs::read_to_string(&file) else { return Ok(None) };
     let first = text.split_whitespace().next().and_then(|first| first.parse().ok());
-    first.ok_or_else(|| Error::other(format!("`{}`: expected nanoseconds, found `{text}`", file.display())))
+    let wrong = || Error::other(format!("`{}`: expected nanoseconds, found `{text}`", file.display()));
+    first.map(|first| Some(Duration::from_nanos(first))).ok_or_else(wrong)
 }
 
 /// Resident memory, in KiB.
@@ -78,11 +97,30 @@ mod tests {
     #[test]
     fn work_takes_time_and_memory() {
         let own = [std::process::id()];
-        let before = time_of(&own).unwrap();
+        let before = RunTimes::of(&own).unwrap();
+        let worked = || RunTimes::of(&own).unwrap().0.values().sum::<Duration>();
+        let until = worked() + Duration::from_millis(5);
         let mut sum = 0_u64;
-        while time_of(&own).unwrap() < before + Duration::from_millis(5) {
+        while worked() < until {
             sum = std::hint::black_box(sum.wrapping_add(1));
         }
+        assert!(before.0.values().sum::<Duration>() < until);
         assert!(resident(own[0]).unwrap() > 100);
+    }
+
+    #[test]
+    fn a_new_thread_counts_and_one_that_ended_is_an_error() {
+        let times = |of: &[(&str, u64)]| {
+            RunTimes(of.iter().map(|(thread, ms)| (PathBuf::from(thread), Duration::from_millis(*ms))).collect())
+        };
+        for (name, before, after, expected) in [
+            ("work", &[("1", 5), ("2", 7)][..], &[("1", 6), ("2", 9)][..], Some(3)),
+            ("a new thread", &[("1", 5)], &[("1", 6), ("2", 9)], Some(10)),
+            ("one that ended", &[("1", 5), ("2", 7)], &[("1", 6)], None),
+            ("another in its place", &[("1", 5), ("2", 7)], &[("1", 6), ("3", 9)], None),
+        ] {
+            let found = times(after).since(&times(before)).ok();
+            assert_eq!(found, expected.map(Duration::from_millis), "{name}");
+        }
     }
 }

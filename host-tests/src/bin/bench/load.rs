@@ -3,12 +3,14 @@
 use crate::cpu::pinned;
 use crate::error::Error;
 use serde::Deserialize;
-use std::fs;
+use std::fs::{self, OpenOptions};
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
-/// What every contender is asked for.
+/// What every contender is asked for, and the policy permits.
 pub(crate) const PATH: &str = "/api/v1/users";
 
 /// wrk, with tokens.
@@ -34,7 +36,11 @@ pub(crate) struct Counted {
     pub(crate) refused: u64,
     /// Connections that broke, and answers that did not come.
     pub(crate) broken: u64,
+    /// The place in the tokens that the next run goes on from.
     sent: u64,
+    /// Requests that were made in this run.
+    #[serde(default)]
+    pub(crate) asked: u64,
 }
 
 impl Counted {
@@ -54,11 +60,15 @@ impl Counted {
 impl Load {
     pub(crate) fn new(folder: &Path, tokens: &[String], core: usize, connections: u32) -> Result<Self, Error> {
         let (script, file) = (folder.join("load.lua"), folder.join("tokens"));
-        let write = |path: &Path, text: &str| fs::write(path, text).map_err(Error::file(path));
-        write(&script, include_str!("load.lua"))?;
-        write(&file, &tokens.join("\n"))?;
+        fs::write(&script, include_str!("load.lua")).map_err(Error::file(&script))?;
+        write_for_its_owner(&file, &tokens.join("\n"))?;
         let count = u64::try_from(tokens.len()).map_err(Error::other)?;
         Ok(Self { script, tokens: file, sent: 0, count, core, connections })
+    }
+
+    /// How many connections it has.
+    pub(crate) fn connections(&self) -> u64 {
+        self.connections.into()
     }
 
     /// Whether each token was sent at least once.
@@ -77,13 +87,20 @@ impl Load {
         let output = command.stdin(Stdio::null()).kill_on_drop(true).output().await.map_err(Error::io("wrk"))?;
         let text = String::from_utf8_lossy(&output.stdout);
         let last = text.lines().last().unwrap_or_default();
-        let counted: Counted = serde_json::from_str(last).map_err(|_| {
+        let mut counted: Counted = serde_json::from_str(last).map_err(|_| {
             let errors = String::from_utf8_lossy(&output.stderr);
             Error::other(format!("wrk ended ({}): {} {}", output.status, text.trim(), errors.trim()))
         })?;
+        counted.asked = counted.sent.saturating_sub(self.sent);
         self.sent = counted.sent;
         Ok(counted)
     }
+}
+
+fn write_for_its_owner(path: &Path, text: &str) -> Result<(), Error> {
+    let mut options = OpenOptions::new();
+    let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(path).map_err(Error::file(path))?;
+    file.write_all(text.as_bytes()).map_err(Error::file(path))
 }
 
 /// Nothing of what callers prove themselves with stays behind.

@@ -3,6 +3,7 @@
 //!
 //! One core is the servers', another the load generator's. However it ends, every process it started ends with it.
 
+mod check;
 mod contender;
 mod cpu;
 mod error;
@@ -26,7 +27,8 @@ use report::Report;
 use round::{Bench, Measurement};
 use scbte_host_tests::fixture::{Tools, interrupted};
 use statistics::Measured;
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -64,6 +66,15 @@ enum Command {
         #[command(flatten)]
         how: How,
     },
+}
+
+impl Arguments {
+    const fn how(&self) -> &How {
+        match &self.command {
+            Some(Command::Growth { how, .. }) => how,
+            None => &self.how,
+        }
+    }
 }
 
 /// How measurements are made.
@@ -109,8 +120,17 @@ async fn main() -> ExitCode {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
             eprintln!("error: {error}");
+            tell_of_logs(arguments.how());
             ExitCode::FAILURE
         }
+    }
+}
+
+/// What is left of a run that failed.
+fn tell_of_logs(how: &How) {
+    let folder = run_folder(how);
+    if folder.exists() {
+        eprintln!("what the servers said: {} (with the keys that this run made for itself)", folder.display());
     }
 }
 
@@ -124,9 +144,10 @@ async fn start(arguments: &Arguments) -> Result<(), Error> {
     match &arguments.command {
         None => run(arguments).await,
         Some(Command::Growth { only, long, how }) => {
-            let page = growth::run(&bench(how)?, only, *long, &how.results).await?;
+            let bench = bench(how)?;
+            let page = growth::run(&bench, only, *long, &how.results).await?;
             println!("\n{page}\n==> {}/growth.{{md,json,svg}}", how.results.display());
-            Ok(())
+            bench.clean_up()
         }
     }
 }
@@ -140,6 +161,7 @@ async fn run(arguments: &Arguments) -> Result<(), Error> {
     let laps: Vec<_> = (0..rounds).map(|round| lap::lap(round, &wanted)).collect();
     announce(&arguments.how, laps.iter().map(Vec::len).sum());
     let mut measurements = Vec::new();
+    let mut page = String::new();
     for (round, lap) in laps.iter().enumerate() {
         println!("==> round {} of {rounds}", round + 1);
         for contender in lap {
@@ -147,18 +169,21 @@ async fn run(arguments: &Arguments) -> Result<(), Error> {
             tell(&measurement);
             measurements.push(measurement);
         }
+        // After each: what takes long may fail or be interrupted.
+        let (rounds, measurements) = (round + 1, measurements.as_slice());
+        page = Report { machine: &machine, bench: &bench, rounds, measurements, left_out: &left_out }.write(results)?;
+        plot::added_cpu(&Measured::new(measurements), &results.join("results.svg"))?;
     }
-    let report = Report { machine: &machine, bench: &bench, rounds, measurements: &measurements, left_out: &left_out };
-    let page = report.write(results)?;
-    plot::added_cpu(&Measured::new(&measurements), &results.join("results.svg"))?;
     println!("\n{page}\n==> {}/results.{{md,json,svg}}", results.display());
-    Ok(())
+    bench.clean_up()
 }
 
 fn bench(how: &How) -> Result<Bench, Error> {
     how.cores.check()?;
-    let folder = how.results.join("run");
+    let folder = run_folder(how);
     fs::create_dir_all(&folder).map_err(Error::file(&folder))?;
+    // Logs, and what callers and the companion prove themselves with: nobody else's.
+    fs::set_permissions(&folder, Permissions::from_mode(0o700)).map_err(Error::file(&folder))?;
     Ok(Bench {
         tools: Tools::find()?,
         identities: Identities::new()?,
@@ -170,6 +195,10 @@ fn bench(how: &How) -> Result<Bench, Error> {
         warm_up: Duration::from_secs(how.warm_up.into()),
         span: Duration::from_secs(how.seconds.into()),
     })
+}
+
+fn run_folder(how: &How) -> PathBuf {
+    how.results.join("run")
 }
 
 /// What can run. Only the program of `ext-authz-opa` may be missing, and only where nobody asked for it by name.

@@ -1,19 +1,26 @@
-//! One measurement: start a contender, warm it up, load it, and see that every answer was the expected one.
+//! One measurement: start a contender, see that it decides as the others do, warm it up, load it, and see that what was
+//! counted is what it is measured for.
 
-use crate::contender::Contender;
+use crate::check;
+use crate::contender::{Contender, Servers};
 use crate::cpu::Cores;
 use crate::error::Error;
 use crate::load::{Counted, Load, PATH};
 use crate::servers::{Counts, Running, Setting};
-use crate::tokens::{Identities, Pools};
+use crate::tokens::{CONTEXT, Identities, OTHER_CONTEXT, Pools};
 use scbte_host_tests::fixture::{Request, Tools, send};
 use serde::Serialize;
 use std::fs;
-use std::path::PathBuf;
+use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// After the load has ended, what servers still do for it.
 const LAST_WORK: Duration = Duration::from_millis(50);
+/// A path that the policy permits to somebody else only.
+const OTHER_PATH: &str = "/api/v1/orders";
+/// What who decides says to a good token that the policy denies.
+const DENIED: RangeInclusive<u16> = 403..=403;
 
 /// How measurements are made.
 #[derive(Debug)]
@@ -39,6 +46,9 @@ pub(crate) struct Measurement {
     pub(crate) requests_per_second: f64,
     /// CPU time of all its servers, per request.
     pub(crate) cpu_us: f64,
+    /// The same without what it adds, where that is not `none`'s.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) base_cpu_us: Option<f64>,
     pub(crate) p50_ms: f64,
     pub(crate) p99_ms: f64,
 }
@@ -53,6 +63,8 @@ pub(crate) struct Loaded {
     pub(crate) load: Counted,
     pub(crate) counts: Counts,
     pub(crate) cpu: Duration,
+    /// Each has at most one request under way.
+    pub(crate) connections: u64,
 }
 
 impl Loaded {
@@ -63,98 +75,106 @@ impl Loaded {
 }
 
 impl Bench {
-    /// Measures a contender once.
+    /// Removes logs and keys of a run that went well.
+    pub(crate) fn clean_up(&self) -> Result<(), Error> {
+        fs::remove_dir_all(&self.folder).map_err(Error::file(&self.folder))
+    }
+
+    /// Measures a contender once, with its own base if it has one.
     pub(crate) async fn measure(&self, contender: Contender, round: usize) -> Result<Measurement, Error> {
-        let folder = self.folder.join(contender.name());
-        fs::create_dir_all(&folder).map_err(Error::file(&folder))?;
         let tokens = self.identities.mint(contender.tokens(), &self.pools)?;
+        let base_cpu_us = match contender.own_base() {
+            Some(servers) => Some(self.base(contender, servers, &tokens).await?.cpu_us()),
+            None => None,
+        };
+        let folder = self.folder_of(contender)?;
         let cores = self.cores.server_core.to_string();
         let mut running = Running::start(contender.servers(), &self.setting(&folder, &cores)).await?;
         self.probe(contender, &running, &tokens).await?;
-        let mut load = Load::new(&folder, &tokens, self.cores.load_core, self.connections)?;
-        load.run(running.port, self.warm_up).await?;
-        let loaded = under_load(&running, &mut load, self.span).await?;
-        running.check()?;
-        check(contender, &loaded)?;
+        let loaded = self.load(&mut running, &folder, &tokens).await?;
+        check::contender(contender, &loaded).map_err(|unlike| unlike.by(contender))?;
         Ok(Measurement {
             contender,
             round,
             requests: loaded.counts.all_answers(),
             requests_per_second: loaded.load.requests_per_second(),
             cpu_us: loaded.cpu_us(),
+            base_cpu_us,
             p50_ms: loaded.load.p50_ms(),
             p99_ms: loaded.load.p99_ms(),
         })
     }
 
-    pub(crate) fn setting<'a>(&'a self, folder: &'a std::path::Path, cores: &'a str) -> Setting<'a> {
+    async fn base(&self, contender: Contender, servers: Servers, tokens: &[String]) -> Result<Loaded, Error> {
+        let folder = self.folder_of(contender)?;
+        let cores = self.cores.server_core.to_string();
+        let mut running = Running::start(servers, &self.setting(&folder, &cores)).await?;
+        let loaded = self.load(&mut running, &folder, tokens).await?;
+        check::answers("2xx", &loaded).map_err(|unlike| unlike.by(contender))?;
+        Ok(loaded)
+    }
+
+    /// Warms servers up, and loads them.
+    async fn load(&self, running: &mut Running, folder: &Path, tokens: &[String]) -> Result<Loaded, Error> {
+        let mut load = Load::new(folder, tokens, self.cores.load_core, self.connections)?;
+        load.run(running.port, self.warm_up).await?;
+        let loaded = under_load(running, &mut load, self.span).await?;
+        running.check()?;
+        Ok(loaded)
+    }
+
+    fn folder_of(&self, contender: Contender) -> Result<PathBuf, Error> {
+        let folder = self.folder.join(contender.name());
+        fs::create_dir_all(&folder).map_err(Error::file(&folder))?;
+        Ok(folder)
+    }
+
+    pub(crate) fn setting<'a>(&'a self, folder: &'a Path, cores: &'a str) -> Setting<'a> {
         let Self { tools, identities, policies, .. } = self;
         Setting { tools, folder, identities, cores, workers: 1, policies: *policies }
     }
 
-    /// Counters know classes only: so one answer is looked at; and, where a token is needed, one without it.
+    /// Counters know classes only, and a server that lets everything pass is fast: so one answer is looked at, and who
+    /// decides is asked what it must refuse.
     async fn probe(&self, contender: Contender, running: &Running, tokens: &[String]) -> Result<(), Error> {
-        let unlikely = |expected: u16, found: u16| Error::Unexpected {
-            contender,
-            expected: format!("status {expected}"),
-            found: format!("status {found}"),
-        };
-        let token = tokens.last().ok_or_else(|| Error::other("there is no token"))?;
-        let response = send(running.port, &Request::get(PATH).bearer(token)).await?;
-        if response.status != contender.status() {
-            return Err(unlikely(contender.status(), response.status));
+        let own = tokens.last().ok_or_else(|| Error::other("there is no token"))?;
+        let get = |path| Request::get(path);
+        let mut probes = vec![("a token of its own", get(PATH).bearer(own), contender.status()..=contender.status())];
+        if contender.decides() {
+            let [good, other] = [CONTEXT, OTHER_CONTEXT].map(|context| self.identities.token(context));
+            let post = Request::post(PATH).bearer(&good);
+            probes.extend([
+                ("a good token", get(PATH).bearer(&good), 200..=200),
+                ("another path", get(OTHER_PATH).bearer(&good), DENIED),
+                ("another method", post, DENIED),
+                ("another context", get(PATH).bearer(&other), DENIED),
+                ("no token", get(PATH), 401..=403),
+            ]);
         }
-        let without = send(running.port, &Request::get(PATH)).await?.status;
-        match contender {
-            Contender::None | Contender::TrivialWasm => Ok(()),
-            _ if (400..500).contains(&without) => Ok(()),
-            _ => Err(unlikely(401, without)),
+        for (what, request, expected) in probes {
+            let found = send(running.port, &request).await?.status;
+            if !expected.contains(&found) {
+                let (expected, found) = (format!("{what}: status {}", range(&expected)), format!("status {found}"));
+                return Err(Error::Unexpected { contender, expected, found });
+            }
         }
+        Ok(())
     }
 }
 
-/// Loads servers for some time, and counts.
+fn range(of: &RangeInclusive<u16>) -> String {
+    if of.start() == of.end() { of.start().to_string() } else { format!("{} to {}", of.start(), of.end()) }
+}
+
+/// Loads servers for some time, and counts; what was counted is to be checked.
 pub(crate) async fn under_load(running: &Running, load: &mut Load, span: Duration) -> Result<Loaded, Error> {
+    // Of an earlier load, too.
+    tokio::time::sleep(LAST_WORK).await;
     let before = running.counts().await?;
     let cpu = running.cpu()?;
     let counted = load.run(running.port, span).await?;
     tokio::time::sleep(LAST_WORK).await;
-    let ended = || Error::other("a thread of the servers ended meanwhile, and its time with it");
-    let cpu = running.cpu()?.checked_sub(cpu).ok_or_else(ended)?;
-    Ok(Loaded { load: counted, counts: running.counts().await?.since(&before), cpu })
-}
-
-fn check(contender: Contender, loaded: &Loaded) -> Result<(), Error> {
-    let unexpected = |expected: &str, found: String| Error::Unexpected { contender, expected: expected.into(), found };
-    let class = format!("{}xx", contender.status() / 100);
-    let (all, expected) = (loaded.counts.all_answers(), loaded.counts.answers(&class));
-    if all == 0 || all != expected {
-        return Err(unexpected(&format!("answers of {class} only"), format!("{expected} of {all} answers")));
-    }
-    let refused = if contender.status() == 200 { 0 } else { loaded.load.requests };
-    if loaded.load.refused != refused || loaded.load.broken != 0 {
-        return Err(unexpected(&format!("{refused} refusals and nothing broken"), format!("{:?}", loaded.load)));
-    }
-    check_verified(contender.verified_by(), loaded).map_err(|(expected, found)| Error::Unexpected {
-        contender,
-        expected,
-        found,
-    })
-}
-
-/// Whether the filter verified every token so, by the label of its counter; else what was expected, and found.
-pub(crate) fn check_verified(only: Option<&str>, loaded: &Loaded) -> Result<(), (String, String)> {
-    let all = loaded.counts.all_answers();
-    for label in ["hit", "chain_hit", "miss"] {
-        let found = loaded.counts.verified_by(label);
-        let may_be = only == Some(label);
-        if !may_be && found > 0 {
-            return Err((format!("no token verified by `{label}`"), format!("{found} of {all}")));
-        }
-        // Those on their way when the counters were read.
-        if may_be && found.abs_diff(all) > all / 100 + 100 {
-            return Err((format!("every token verified by `{label}`"), format!("{found} of {all}")));
-        }
-    }
-    Ok(())
+    let cpu = running.cpu()?.since(&cpu)?;
+    let counts = running.counts().await?.since(&before);
+    Ok(Loaded { load: counted, counts, cpu, connections: load.connections() })
 }

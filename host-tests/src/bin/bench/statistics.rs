@@ -1,4 +1,4 @@
-//! Smallest, median and largest of what rounds measured, and ratios of neighbours.
+//! Smallest, median and largest of what rounds measured, and ratios of contenders of the same round.
 
 use crate::contender::Contender;
 use crate::round::Measurement;
@@ -24,15 +24,24 @@ impl Spread {
     }
 }
 
-/// Measurements, each with what it adds over `none`: the mean of the nearest before and the nearest behind it in the
-/// same round.
+/// Measurements, each with what it adds.
 #[derive(Debug)]
-pub(crate) struct Measured(Vec<(Measurement, Option<f64>)>);
+pub(crate) struct Measured(Vec<Compared>);
+
+/// A measurement beside its base: the mean of the nearest `none` before it and the nearest behind it in the same round,
+/// or a base of its own.
+#[derive(Clone, Debug)]
+struct Compared {
+    measurement: Measurement,
+    /// CPU time per request over the base, in microseconds.
+    added: Option<f64>,
+}
 
 impl Measured {
     pub(crate) fn new(measurements: &[Measurement]) -> Self {
-        let added = |at: usize| added(measurements, at);
-        Self(measurements.iter().enumerate().map(|(at, one)| (one.clone(), added(at))).collect())
+        let compared =
+            |(at, one): (usize, &Measurement)| Compared { measurement: one.clone(), added: added(measurements, at) };
+        Self(measurements.iter().enumerate().map(compared).collect())
     }
 
     /// Whom there are measurements of.
@@ -41,18 +50,22 @@ impl Measured {
     }
 
     pub(crate) fn spread(&self, contender: Contender, value: impl Fn(&Measurement) -> f64) -> Option<Spread> {
-        Spread::of(self.of(contender).map(|(one, _)| value(one)))
+        Spread::of(self.of(contender).map(|one| value(&one.measurement)))
     }
 
-    /// CPU time per request over none, in microseconds.
+    /// CPU time per request over the base, in microseconds.
     pub(crate) fn added(&self, contender: Contender) -> Option<Spread> {
-        Spread::of(self.of(contender).filter_map(|(_, added)| *added))
+        Spread::of(self.of(contender).filter_map(|one| one.added))
+    }
+
+    /// CPU time per request of a base of its own, in microseconds.
+    pub(crate) fn own_base(&self, contender: Contender) -> Option<Spread> {
+        Spread::of(self.of(contender).filter_map(|one| one.measurement.base_cpu_us))
     }
 
     /// The ratio of what two add, round by round.
     pub(crate) fn added_ratio(&self, one: Contender, other: Contender) -> Option<Spread> {
-        let added = |(_, added): &(Measurement, Option<f64>)| *added;
-        Spread::of(self.pairs(one, other).filter_map(|(one, other)| Some(added(one)? / added(other)?)))
+        Spread::of(self.pairs(one, other).filter_map(|(one, other)| Some(one.added? / other.added?)))
     }
 
     /// The ratio of a value of two, round by round.
@@ -62,25 +75,24 @@ impl Measured {
         other: Contender,
         value: impl Fn(&Measurement) -> f64,
     ) -> Option<Spread> {
-        Spread::of(self.pairs(one, other).map(|(one, other)| value(&one.0) / value(&other.0)))
+        Spread::of(self.pairs(one, other).map(|(one, other)| value(&one.measurement) / value(&other.measurement)))
     }
 
-    fn of(&self, contender: Contender) -> impl Iterator<Item = &(Measurement, Option<f64>)> {
-        self.0.iter().filter(move |(one, _)| one.contender == contender)
+    fn of(&self, contender: Contender) -> impl Iterator<Item = &Compared> {
+        self.0.iter().filter(move |one| one.measurement.contender == contender)
     }
 
-    fn pairs(
-        &self,
-        one: Contender,
-        other: Contender,
-    ) -> impl Iterator<Item = (&(Measurement, Option<f64>), &(Measurement, Option<f64>))> {
-        let same_round = move |a: &Measurement| self.of(other).find(|(b, _)| a.round == b.round);
-        self.of(one).filter_map(move |a| Some((a, same_round(&a.0)?)))
+    fn pairs(&self, one: Contender, other: Contender) -> impl Iterator<Item = (&Compared, &Compared)> {
+        let same_round = move |a: &Compared| self.of(other).find(|b| a.measurement.round == b.measurement.round);
+        self.of(one).filter_map(move |a| Some((a, same_round(a)?)))
     }
 }
 
 fn added(all: &[Measurement], at: usize) -> Option<f64> {
     let own = all.get(at)?;
+    if let Some(base) = own.base_cpu_us {
+        return Some(own.cpu_us - base);
+    }
     let is_base = |found: &&Measurement| found.round == own.round && found.contender == Contender::None;
     let before = all[..at].iter().rev().find(is_base);
     let behind = all[at + 1..].iter().find(is_base);
@@ -103,6 +115,7 @@ pub(crate) mod tests {
             requests: 1000,
             requests_per_second: 1e6 / cpu_us,
             cpu_us: *cpu_us,
+            base_cpu_us: None,
             p50_ms: cpu_us / 10.0,
             p99_ms: cpu_us / 5.0,
         };
@@ -136,6 +149,8 @@ pub(crate) mod tests {
         assert_eq!(measured.added(ScbteHot), Spread::of([6.0, 5.0]));
         assert_eq!(measured.added_ratio(ScbteHot, NativeCache), Spread::of([0.6, 0.5]));
         assert_eq!(measured.ratio(NativeCache, ScbteHot, |one| one.cpu_us), Spread::of([22.0 / 18.0, 1.2]));
+        let own_base = Measurement { base_cpu_us: Some(4.0), ..measured.0[1].measurement.clone() };
+        assert_eq!(Measured::new(&[own_base]).added(ScbteHot), Spread::of([14.0]));
         assert_eq!((measured.added(Base), measured.added(Contender::Native)), (None, None));
     }
 }

@@ -1,4 +1,4 @@
-//! Tokens: the same for every contender, minted anew for each measurement since they live for 300 s.
+//! Tokens: of the same form for every contender, minted anew for each measurement since they live for 300 s.
 //!
 //! They are SCBTE's, with an `iss` that others ask for. Who believes one key instead of an authority is given the key of
 //! the workload's SVID.
@@ -15,6 +15,8 @@ use std::thread;
 pub(crate) const ISSUER: &str = "https://issuer.production.svc.cluster.local";
 /// What the tokens are for.
 pub(crate) const CONTEXT: &str = "read:users";
+/// What the caller may not do.
+pub(crate) const OTHER_CONTEXT: &str = "write:orders";
 
 /// Which tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,7 +27,7 @@ pub(crate) enum Kind {
     Fresh,
     /// More than any cache holds, each of its own SVID.
     NewSvid,
-    /// As `Fresh`, each with another one's signature.
+    /// As `Fresh`, each with another one's signature, of an SVID that never signed a good one.
     BadSignature,
     /// Few, of a workload that the policy denies.
     Denied,
@@ -78,6 +80,8 @@ fn at_least_one() -> clap::builder::RangedI64ValueParser<u32> {
 pub(crate) struct Identities {
     pub(crate) authority: Authority,
     caller: Workload,
+    /// The caller with another SVID, whose signatures are all wrong.
+    forger: Workload,
     denied: Workload,
 }
 
@@ -85,8 +89,9 @@ impl Identities {
     pub(crate) fn new() -> Result<Self, Error> {
         let authority = Authority::new(TRUST_DOMAIN)?;
         let caller = authority.issue(API_GATEWAY)?;
+        let forger = authority.issue(API_GATEWAY)?;
         let denied = authority.issue(ORDER_SERVICE)?;
-        Ok(Self { authority, caller, denied })
+        Ok(Self { authority, caller, forger, denied })
     }
 
     /// The caller's key as a JWK Set, for those who believe a key.
@@ -108,23 +113,28 @@ impl Identities {
             Kind::Hot | Kind::Fresh => many(count, || Ok(good(&self.caller))),
             Kind::Denied => many(count, || Ok(good(&self.denied))),
             Kind::NewSvid => many(count, || Ok(good(&self.authority.issue(API_GATEWAY)?))),
-            Kind::BadSignature => many(count, || Ok(good(&self.caller))).map(|tokens| swap_signatures(&tokens)),
+            Kind::BadSignature => many(count, || Ok(good(&self.forger))).map(|tokens| swap_signatures(&tokens)),
         }
+    }
+
+    /// A new token of the caller.
+    pub(crate) fn token(&self, context: &str) -> String {
+        with(&self.caller, context, "iss", ISSUER)
     }
 
     /// New tokens of the caller, with a text of this length among their claims.
     pub(crate) fn mint_padded(&self, count: u32, padding: usize) -> Result<Vec<String>, Error> {
-        many(count, || Ok(with(&self.caller, "padding", &"x".repeat(padding))))
+        many(count, || Ok(with(&self.caller, CONTEXT, "padding", &"x".repeat(padding))))
     }
 }
 
 /// A token of a workload, for the example policy.
 pub(crate) fn good(workload: &Workload) -> String {
-    with(workload, "iss", ISSUER)
+    with(workload, CONTEXT, "iss", ISSUER)
 }
 
-fn with(workload: &Workload, name: &str, value: &str) -> String {
-    let mut claims = claims(&workload.spiffe_id, CONTEXT);
+fn with(workload: &Workload, context: &str, name: &str, value: &str) -> String {
+    let mut claims = claims(&workload.spiffe_id, context);
     claims.insert(name.to_owned(), value.into());
     workload.token(&claims)
 }

@@ -1,6 +1,7 @@
 //! Memory: what the filter adds to Envoy, with one worker and with two, and what a flood of distinct tokens adds to that.
 
-use super::{all_of, folder, mib};
+use super::{folder, mib};
+use crate::check;
 use crate::contender::Servers;
 use crate::error::Error;
 use crate::load::Load;
@@ -109,7 +110,7 @@ async fn send_all(
 ) -> Result<(), Error> {
     let mut load = Load::new(folder, tokens, bench.cores.load_core, bench.connections)?;
     while !load.has_sent_all() {
-        all_of(class, &under_load(running, &mut load, SPAN).await?)?;
+        check::answers(class, &under_load(running, &mut load, SPAN).await?)?;
     }
     Ok(())
 }

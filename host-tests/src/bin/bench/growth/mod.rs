@@ -7,10 +7,11 @@ mod plot;
 mod report;
 mod start;
 
+use crate::check;
 use crate::error::Error;
 use crate::load::Load;
 use crate::machine::Machine;
-use crate::round::{Bench, Loaded, check_verified, under_load};
+use crate::round::{Bench, Loaded, under_load};
 use crate::servers::{Running, Setting};
 use case::Case;
 use clap::ValueEnum;
@@ -120,8 +121,7 @@ async fn point(bench: &Bench, case: &Case, x: u32) -> Result<Point, Error> {
     let setting = Setting { folder: &folder, ..setting };
     let running = Running::start_filter(&setting, &case.settings).await?;
     let loaded = load(bench, &running, &folder, &case.tokens).await?;
-    let wrong = |(expected, found)| Error::Other(format!("expected {expected}, found {found}"));
-    check_verified(Some(case.verified_by), &loaded).map_err(wrong)?;
+    check::verified(Some(case.verified_by), &loaded)?;
     let cpu_us = loaded.cpu_us();
     let token_bytes = case.tokens.first().map_or(0, String::len);
     Ok(Point { x, added_cpu_us: cpu_us - base, cpu_us, token_bytes, resident_mib: mib(running.memory()?) })
@@ -135,16 +135,8 @@ async fn load(bench: &Bench, running: &Running, folder: &Path, tokens: &[String]
         load.run(running.port, bench.warm_up).await?;
     }
     let loaded = under_load(running, &mut load, bench.span).await?;
-    all_of("2xx", &loaded)?;
+    check::answers("2xx", &loaded)?;
     Ok(loaded)
-}
-
-fn all_of(class: &str, loaded: &Loaded) -> Result<(), Error> {
-    let (all, expected) = (loaded.counts.all_answers(), loaded.counts.answers(class));
-    if all == 0 || all != expected {
-        return Err(Error::Other(format!("expected answers of {class} only, found {expected} of {all}")));
-    }
-    Ok(())
 }
 
 fn folder(bench: &Bench, name: &str) -> Result<PathBuf, Error> {

@@ -4,8 +4,8 @@ use super::{Counter, Running, Setting, answers, clean, spare, stack, start_opa, 
 use crate::cpu::pinned;
 use crate::error::Error;
 use crate::tokens::ISSUER;
-use scbte_host_tests::fixture::{AUDIENCE, Ports, Process};
-use serde_json::json;
+use scbte_host_tests::fixture::{AUDIENCE, Ports, Process, Stack};
+use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -13,20 +13,27 @@ const MODULES: &str = "run ./scripts/setup middleware, or set SCBTE_MIDDLEWARE";
 const OPA: &str = "run ./scripts/setup opa, or set OPA_PATH";
 
 pub(super) async fn start(setting: &Setting<'_>) -> Result<Running, Error> {
-    let (program, opa) = (program()?, opa_program()?);
+    let opa = opa_program()?;
     // Only its ports: Envoy has no part in it.
     let stack = stack(setting, Ports::free(), |_| Ok(())).await?;
     let (health, _) = spare(&stack.ports);
     let policy = ["allow.rego", "data.json"].map(|name| setting.tools.policy.join(name).display().to_string());
     let opa = start_opa(setting, &opa, health, &policy).await?;
+    let settings = json!({
+        "port": stack.ports.data,
+        "opa": format!("http://127.0.0.1:{health}/v1/data/scbte/allow"),
+        "issuer": ISSUER,
+        "audience": AUDIENCE,
+        "jwk": setting.identities.jwks()?["keys"][0],
+    });
+    start_node(setting, stack, &settings, Some(opa)).await
+}
 
-    let began = Instant::now();
-    let port = stack.ports.data;
-    let node = start_node(setting, &program, port, health).await?;
-    let started_in = began.elapsed();
-    let processes = vec![opa.id(), node.id()];
-    let counter = Counter::Middleware(port);
-    Ok(Running { port, started_in, processes, counter, envoy: None, others: vec![node, opa], _stack: stack })
+/// Without its middleware: what it is measured over.
+pub(super) async fn start_open(setting: &Setting<'_>) -> Result<Running, Error> {
+    let stack = stack(setting, Ports::free(), |_| Ok(())).await?;
+    let settings = json!({"port": stack.ports.data, "open": true});
+    start_node(setting, stack, &settings, None).await
 }
 
 /// Where the middleware is, beside its modules.
@@ -39,17 +46,21 @@ pub(crate) fn opa_program() -> Result<PathBuf, Error> {
     tool("OPA", "OPA_PATH", "tools/opa", OPA)
 }
 
-async fn start_node(setting: &Setting<'_>, program: &Path, port: u16, opa: u16) -> Result<Process, Error> {
-    let settings = json!({
-        "port": port,
-        "opa": format!("http://127.0.0.1:{opa}/v1/data/scbte/allow"),
-        "issuer": ISSUER,
-        "audience": AUDIENCE,
-        "jwk": setting.identities.jwks()?["keys"][0],
-    });
+async fn start_node(
+    setting: &Setting<'_>,
+    stack: Stack,
+    settings: &Value,
+    opa: Option<Process>,
+) -> Result<Running, Error> {
+    let began = Instant::now();
+    let port = stack.ports.data;
     let mut command = clean(pinned(setting.cores, Path::new("node")));
-    command.env("NODE_ENV", "production").arg(program).arg(settings.to_string());
+    command.env("NODE_ENV", "production").arg(program()?).arg(settings.to_string());
     let mut node = Process::start("middleware", command, &setting.folder.join("middleware.log"))?;
     answers("the middleware to be ready", &mut node, port, "/served").await?;
-    Ok(node)
+    let started_in = began.elapsed();
+    let others: Vec<_> = [node].into_iter().chain(opa).collect();
+    let processes = others.iter().map(Process::id).collect();
+    let counter = Counter::Middleware(port);
+    Ok(Running { port, started_in, processes, counter, envoy: None, others, _stack: stack })
 }

@@ -7,7 +7,7 @@ mod middleware;
 mod native;
 
 use crate::contender::Servers;
-use crate::cpu::{pinned, resident, time_of};
+use crate::cpu::{RunTimes, pinned, resident};
 use crate::error::Error;
 use crate::tokens::Identities;
 use scbte_host_tests::fixture::{Envoy, EnvoyConfig, Ports, Process, Request, Stack, Tools, eventually, send};
@@ -74,6 +74,7 @@ impl Running {
             Servers::Native { cache } => native::start(setting, cache).await,
             Servers::ExtAuthz => ext_authz::start(setting).await,
             Servers::Middleware => middleware::start(setting).await,
+            Servers::OpenMiddleware => middleware::start_open(setting).await,
         }
     }
 
@@ -83,8 +84,8 @@ impl Running {
     }
 
     /// The time that all servers have run.
-    pub(crate) fn cpu(&self) -> Result<Duration, Error> {
-        time_of(&self.processes)
+    pub(crate) fn cpu(&self) -> Result<RunTimes, Error> {
+        RunTimes::of(&self.processes)
     }
 
     /// The resident memory of all servers, in KiB.
@@ -97,7 +98,7 @@ impl Running {
         match self.counter {
             Counter::EnvoyAdmin(port) => {
                 let text = send(port, &Request::get("/stats?filter=scbte")).await?.text();
-                Ok(Counts(text.lines().filter_map(line).collect()))
+                Ok(text.lines().filter_map(line).collect())
             }
             Counter::Middleware(port) => {
                 let response = send(port, &Request::get("/served")).await?;
@@ -130,6 +131,18 @@ impl Counts {
         self.of(&format!("wasmcustom.result=.={label};.;scbte_token_cache_total"))
     }
 
+    /// Requests that the filter decided with a reason; `none` where it admitted them.
+    pub(crate) fn decided(&self, reason: &str) -> u64 {
+        let is_one =
+            |name: &str| name.ends_with(";.;scbte_requests_total") && name.contains(&format!("reason=.={reason};.;"));
+        self.0.iter().filter(|(name, _)| is_one(name)).map(|(_, count)| count).sum()
+    }
+
+    /// Tokens that Envoy's `jwt_authn` found in its cache.
+    pub(crate) fn jwt_cache_hits(&self) -> u64 {
+        self.of("http.scbte_data.jwt_authn.jwt_cache_hit")
+    }
+
     /// What was counted since.
     pub(crate) fn since(&self, before: &Self) -> Self {
         Self(self.0.iter().map(|(name, count)| (name.clone(), count.saturating_sub(before.of(name)))).collect())
@@ -137,6 +150,12 @@ impl Counts {
 
     fn of(&self, name: &str) -> u64 {
         self.0.get(name).copied().unwrap_or_default()
+    }
+}
+
+impl FromIterator<(String, u64)> for Counts {
+    fn from_iter<I: IntoIterator<Item = (String, u64)>>(counts: I) -> Self {
+        Self(counts.into_iter().collect())
     }
 }
 
