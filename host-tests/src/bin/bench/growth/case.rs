@@ -17,6 +17,15 @@ pub(super) struct Plan {
     pub(super) values: &'static [u32],
 }
 
+/// What a line is called.
+pub(super) const fn label(name: Name, line: Kind) -> &'static str {
+    match name {
+        // Hits of the cache as long as it holds them all.
+        Name::DistinctTokens => "cycled",
+        _ => line.label(),
+    }
+}
+
 pub(super) fn plan(name: Name, long: bool) -> Plan {
     const TOKENS: &[u32] = &[1, 10, 100, 1_000, 4_000, 6_000, 20_000, 100_000, 1_000_000];
     let tokens = if long { TOKENS } else { TOKENS.split_last().map_or(TOKENS, |(_, shorter)| shorter) };
@@ -28,7 +37,7 @@ pub(super) fn plan(name: Name, long: bool) -> Plan {
         Name::Grants => ("grants in the policy's data", &[Kind::Hot], &[10, 100, 1_000, 10_000, 100_000]),
         Name::TrustDomains => ("trust domains", &[Kind::Hot, Kind::NewSvid], &[1, 10, 100, 1_000]),
         Name::DistinctTokens => ("distinct tokens, cycled", &[Kind::Fresh], tokens),
-        Name::Workers => ("Envoy workers", &[Kind::Hot, Kind::Fresh], &[1, 2]),
+        Name::Workers => ("Envoy workers, which share one core", &[Kind::Hot, Kind::Fresh], &[1, 2]),
         Name::Memory | Name::Start => ("", &[], &[]),
     };
     Plan { quantity, lines, values }
@@ -47,11 +56,13 @@ impl Case {
     /// A case with new tokens.
     pub(super) fn new(bench: &Bench, name: Name, kind: Kind, x: u32) -> Result<Self, Error> {
         let tokens = match name {
-            Name::TokenSize => bench.identities.mint_padded(bench.pools.of(kind), usize::try_from(x).unwrap_or(0))?,
+            Name::TokenSize => {
+                let padding = usize::try_from(x).map_err(Error::other)?;
+                bench.identities.mint_padded(bench.pools.of(kind), padding)?
+            }
             Name::ChainLength => of_chain(bench, kind, x)?,
             Name::DistinctTokens => bench.identities.mint(kind, &Pools { fresh: x, ..bench.pools })?,
-            // Each worker has caches of its own, and sees a part of the tokens: not always the same.
-            Name::Workers => bench.identities.mint(kind, &Pools { fresh: bench.pools.fresh * x * x, ..bench.pools })?,
+            Name::Workers => bench.identities.mint(kind, &of_workers(&bench.pools, x))?,
             _ => bench.identities.mint(kind, &bench.pools)?,
         };
         let settings = match name {
@@ -67,6 +78,11 @@ impl Case {
         };
         Ok(Self { settings, tokens, workers, verified_by })
     }
+}
+
+/// Each worker has caches of its own, and sees a part of the tokens: not always the same.
+pub(super) fn of_workers(pools: &Pools, workers: u32) -> Pools {
+    Pools { fresh: pools.fresh.saturating_mul(workers).saturating_mul(workers), ..*pools }
 }
 
 /// Tokens whose chain has so many certificates.
@@ -89,8 +105,10 @@ fn of_chain(bench: &Bench, kind: Kind, certificates: u32) -> Result<Vec<String>,
 fn grants(count: u32) -> Map<String, Value> {
     let other = |at| (format!("spiffe://cluster.local/ns/production/sa/service-{at}"), json!([CONTEXT]));
     let all = (1..count).map(other).chain([(API_GATEWAY.to_owned(), json!([CONTEXT]))]);
-    let policy = json!({"data": {"grants": all.collect::<Map<_, _>>()}, "max_data": "64MiB"});
-    policy.as_object().cloned().unwrap_or_default()
+    Map::from_iter([
+        ("data".to_owned(), json!({"grants": all.collect::<Map<_, _>>()})),
+        ("max_data".to_owned(), json!("64MiB")),
+    ])
 }
 
 /// Trust domains with an authority each.

@@ -1,5 +1,6 @@
 //! Memory: what the filter adds to Envoy, with one worker and with two, and what a flood of distinct tokens adds to that.
 
+use super::case::of_workers;
 use super::{folder, mib};
 use crate::check;
 use crate::contender::Servers;
@@ -22,7 +23,7 @@ const SPAN: Duration = Duration::from_secs(2);
 pub(crate) struct Memory {
     /// Without the filter, by number of workers: 1, 2.
     pub(super) none: Vec<f64>,
-    /// With it, after some load.
+    /// With it, after more distinct tokens than its cache of tokens holds.
     pub(super) filter: Vec<f64>,
     /// After so many distinct tokens, in order.
     pub(super) flood: Vec<Flood>,
@@ -66,13 +67,14 @@ pub(super) async fn measure(bench: &Bench, long: bool) -> Result<Memory, Error> 
     Ok(memory)
 }
 
+/// After each worker has seen more distinct tokens than the filter remembers.
 async fn after_load(bench: &Bench, servers: Servers, workers: u32) -> Result<f64, Error> {
     let folder = folder(bench, "memory")?;
     let cores = bench.cores.server_core.to_string();
     let setting = Setting { workers, ..bench.setting(&folder, &cores) };
     let running = Running::start(servers, &setting).await?;
-    let tokens = bench.identities.mint(Kind::Hot, &bench.pools)?;
-    Load::new(&folder, &tokens, bench.cores.load_core, bench.connections)?.run(running.port, bench.warm_up).await?;
+    let tokens = bench.identities.mint(Kind::Fresh, &of_workers(&bench.pools, workers))?;
+    send_all(bench, &running, &folder, &tokens, "2xx").await?;
     Ok(mib(running.memory()?))
 }
 

@@ -98,7 +98,7 @@ async fn series(bench: &Bench, name: Name, long: bool) -> Result<Series, Error> 
     let mut lines = Vec::new();
     for line in plan.lines {
         let mut points = Vec::new();
-        let label = line.label();
+        let label = case::label(name, *line);
         for x in plan.values {
             let point = point(bench, &Case::new(bench, name, *line, *x)?, *x).await?;
             println!("    {label:<10} {x:>9}   {:>7.1} µs added, {:.0} MiB", point.added_cpu_us, point.resident_mib);
