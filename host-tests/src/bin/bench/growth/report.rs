@@ -70,7 +70,7 @@ fn memory(memory: &Memory) -> String {
     // The first of them is before the flood, the second after its first tenth.
     if let ([_, tenth, ..], Some(last)) = (memory.flood.as_slice(), memory.flood.last()) {
         let grown = last.resident_mib - tenth.resident_mib;
-        let _ = writeln!(text, "\nFrom {} tokens on, when the caches were full, {grown:+.1} MiB.", tenth.valid);
+        let _ = writeln!(text, "\nFrom {} tokens on, when the cache of tokens was full, {grown:+.1} MiB.", tenth.valid);
     }
     text
 }
@@ -121,7 +121,7 @@ mod tests {
         assert!(text.contains("| the filter, one worker | 80.0 | ≤ 90 | met |"));
         assert!(text.contains("| each further worker | 4.0 | ≤ 3 | **missed** |"));
         assert!(
-            text.contains("| 100 | 100 | 131.5 |\n\nFrom 10 tokens on, when the caches were full, +1.5 MiB."),
+            text.contains("| 100 | 100 | 131.5 |\n\nFrom 10 tokens on, when the cache of tokens was full, +1.5 MiB."),
             "{text}"
         );
     }
