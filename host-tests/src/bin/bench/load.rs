@@ -82,7 +82,7 @@ impl Load {
         command.args(["--threads", "1", "--timeout", "10s", "--connections", &self.connections.to_string()]);
         command.args(["--duration", &format!("{}s", span.as_secs().max(1))]);
         command.arg("--script").arg(&self.script).arg(format!("http://127.0.0.1:{port}{PATH}"));
-        command.arg("--").arg(&self.tokens).arg(self.sent.to_string());
+        command.arg("--").arg(&self.tokens).args([self.count, self.sent].map(|number| number.to_string()));
         let mut command = tokio::process::Command::from(command);
         let output = command.stdin(Stdio::null()).kill_on_drop(true).output().await.map_err(Error::io("wrk"))?;
         let text = String::from_utf8_lossy(&output.stdout);

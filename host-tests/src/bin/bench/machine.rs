@@ -2,7 +2,7 @@
 
 use crate::error::Error;
 use crate::servers;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
@@ -10,7 +10,7 @@ use std::process::Command;
 use std::thread::available_parallelism;
 
 /// What numbers hang on.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Machine {
     pub(crate) cpu: String,
     pub(crate) cores: usize,
@@ -19,7 +19,7 @@ pub(crate) struct Machine {
     /// The filter's size in bytes.
     pub(crate) filter_bytes: u64,
     /// Of the other programs, by name; those that are there.
-    pub(crate) versions: BTreeMap<&'static str, String>,
+    pub(crate) versions: BTreeMap<String, String>,
 }
 
 impl Machine {
@@ -40,7 +40,7 @@ impl Machine {
     }
 }
 
-fn versions() -> BTreeMap<&'static str, String> {
+fn versions() -> BTreeMap<String, String> {
     let opa = servers::opa_program().ok().and_then(|opa| said(&opa, "version", "Version: "));
     let plugin = servers::ext_authz_program().ok().and_then(|plugin| said(&plugin, "version", "Version: "));
     let node = said(Path::new("node"), "--version", "v");
@@ -56,7 +56,7 @@ fn versions() -> BTreeMap<&'static str, String> {
         ("Express", express),
         ("jose", jose),
     ];
-    found.into_iter().filter_map(|(name, version)| Some((name, version?))).collect()
+    found.into_iter().filter_map(|(name, version)| Some((name.to_owned(), version?))).collect()
 }
 
 /// What follows the label on the line that begins with it, up to a space.

@@ -2,10 +2,10 @@
 
 use crate::contender::Contender;
 use crate::round::Measurement;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Of several rounds.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Spread {
     pub(crate) min: f64,
     pub(crate) median: f64,

@@ -9,7 +9,7 @@ use crate::load::Load;
 use crate::round::{Bench, under_load};
 use crate::servers::{Running, Setting};
 use crate::tokens::{Kind, Pools};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::path::Path;
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ const PORTIONS: u32 = 10;
 const SPAN: Duration = Duration::from_secs(2);
 
 /// Resident memory of Envoy in MiB.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Memory {
     /// Without the filter, by number of workers: 1, 2.
     pub(super) none: Vec<f64>,
@@ -30,7 +30,7 @@ pub(crate) struct Memory {
 }
 
 /// After a part of the flood.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(crate) struct Flood {
     /// Valid ones so far.
     pub(super) valid: u32,

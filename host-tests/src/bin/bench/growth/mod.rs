@@ -16,13 +16,13 @@ use crate::servers::{Running, Setting};
 use case::Case;
 use clap::ValueEnum;
 use memory::Memory;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use start::Start;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What is varied.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Name {
     TokenSize,
@@ -36,23 +36,23 @@ pub(crate) enum Name {
 }
 
 /// One quantity, varied.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Series {
     name: Name,
     /// What is on the horizontal axis.
-    quantity: &'static str,
+    quantity: String,
     lines: Vec<Line>,
 }
 
 /// The points of one kind of request.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Line {
-    name: &'static str,
+    name: String,
     points: Vec<Point>,
 }
 
 /// What was measured at one value.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(crate) struct Point {
     x: u32,
     /// Over a bare Envoy with the same tokens.
@@ -65,7 +65,7 @@ pub(crate) struct Point {
 }
 
 /// Everything that was found.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Growth {
     machine: Machine,
     seconds: u64,
@@ -74,22 +74,42 @@ pub(crate) struct Growth {
     start: Option<Start>,
 }
 
-/// Measures what was asked for, or everything, and writes `growth.json`, `.md` and `.svg`; returns the page.
+/// Measures what was asked for, or everything, and writes `growth.json`, `.md` and `.svg`; returns the page. What was not
+/// asked for is kept from an earlier run, if that was of the same programs on the same machine.
 pub(crate) async fn run(bench: &Bench, only: &[Name], long: bool, results: &Path) -> Result<String, Error> {
     let is_wanted = |name: &Name| only.is_empty() || only.contains(name);
     let machine = Machine::find(&bench.tools.envoy, &bench.tools.wasm)?;
     let mut growth = Growth { machine, seconds: bench.span.as_secs(), series: Vec::new(), memory: None, start: None };
+    if let Some(earlier) = earlier(results).filter(|earlier| !only.is_empty() && earlier.is_like(&growth)) {
+        growth = earlier;
+    }
     let mut page = String::new();
     for name in Name::value_variants().iter().copied().filter(is_wanted) {
         match name {
             Name::Memory => growth.memory = Some(memory::measure(bench, long).await?),
             Name::Start => growth.start = Some(start::measure(bench).await?),
-            _ => growth.series.push(series(bench, name, long).await?),
+            _ => growth.put(series(bench, name, long).await?),
         }
         // After each: what takes long may be interrupted.
         page = report::write(&growth, results)?;
     }
     Ok(page)
+}
+
+fn earlier(results: &Path) -> Option<Growth> {
+    serde_json::from_slice(&fs::read(results.join("growth.json")).ok()?).ok()
+}
+
+impl Growth {
+    fn is_like(&self, other: &Self) -> bool {
+        (&self.machine, self.seconds) == (&other.machine, other.seconds)
+    }
+
+    fn put(&mut self, series: Series) {
+        self.series.retain(|earlier| earlier.name != series.name);
+        self.series.push(series);
+        self.series.sort_by_key(|series| series.name);
+    }
 }
 
 async fn series(bench: &Bench, name: Name, long: bool) -> Result<Series, Error> {
@@ -104,9 +124,9 @@ async fn series(bench: &Bench, name: Name, long: bool) -> Result<Series, Error> 
             println!("    {label:<10} {x:>9}   {:>7.1} µs added, {:.0} MiB", point.added_cpu_us, point.resident_mib);
             points.push(point);
         }
-        lines.push(Line { name: label, points });
+        lines.push(Line { name: label.to_owned(), points });
     }
-    Ok(Series { name, quantity: plan.quantity, lines })
+    Ok(Series { name, quantity: plan.quantity.to_owned(), lines })
 }
 
 async fn point(bench: &Bench, case: &Case, x: u32) -> Result<Point, Error> {
@@ -147,4 +167,28 @@ fn folder(bench: &Bench, name: &str) -> Result<PathBuf, Error> {
 
 fn mib(kib: u64) -> f64 {
     kib as f64 / 1024.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_measured_again_takes_the_place_of_what_was_before() {
+        let of = |name, quantity: &str| Series { name, quantity: quantity.into(), lines: Vec::new() };
+        let series = vec![of(Name::Grants, "old"), of(Name::Workers, "other")];
+        let machine = serde_json::from_value(serde_json::json!({
+            "cpu": "a", "cores": 2, "kernel": "b", "envoy": "c", "filter_bytes": 1, "versions": {},
+        }));
+        let mut growth = Growth { machine: machine.unwrap(), seconds: 5, series, memory: None, start: None };
+        growth.put(of(Name::TokenSize, "new"));
+        growth.put(of(Name::Grants, "new"));
+        let found: Vec<_> = growth.series.iter().map(|series| (series.name, series.quantity.as_str())).collect();
+        assert_eq!(found, [(Name::TokenSize, "new"), (Name::Grants, "new"), (Name::Workers, "other")]);
+
+        let mut other: Growth = serde_json::from_str(&serde_json::to_string(&growth).unwrap()).unwrap();
+        assert!(growth.is_like(&other));
+        other.machine.filter_bytes = 2;
+        assert!(!growth.is_like(&other));
+    }
 }

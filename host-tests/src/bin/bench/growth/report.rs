@@ -102,10 +102,10 @@ mod tests {
             resident_mib,
         };
         let lines = vec![
-            Line { name: "hot", points: vec![point(1, 8.0, 1300, 120.0), point(2, 8.5, 1301, 121.0)] },
-            Line { name: "fresh", points: vec![point(1, 50.0, 1310, 130.0), point(2, 51.0, 1311, 131.0)] },
+            Line { name: "hot".into(), points: vec![point(1, 8.0, 1300, 120.0), point(2, 8.5, 1301, 121.0)] },
+            Line { name: "fresh".into(), points: vec![point(1, 50.0, 1310, 130.0), point(2, 51.0, 1311, 131.0)] },
         ];
-        let table = table(&Series { name: Name::Workers, quantity: "Envoy workers", lines });
+        let table = table(&Series { name: Name::Workers, quantity: "Envoy workers".into(), lines });
         let head = "| | hot, µs | hot token, bytes | with hot, MiB | fresh, µs | fresh token, bytes | with fresh, MiB |\n\
                     |--:|--:|--:|--:|--:|--:|--:|\n";
         assert!(table.contains(head), "{table}");

@@ -6,13 +6,13 @@ use crate::error::Error;
 use crate::round::Bench;
 use crate::servers::Running;
 use crate::statistics::Spread;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// How often each is started.
 const STARTS: usize = 5;
 
 /// Seconds until Envoy says that it is ready.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Start {
     pub(super) none: Option<Spread>,
     pub(super) filter: Option<Spread>,
