@@ -7,6 +7,8 @@ use serde_json::Value;
 
 /// Longest audience in bytes.
 pub const MAX_LENGTH: usize = 1024;
+/// Audiences that a token may name: they are remembered with it, and told where none fits.
+pub const MAX_AUDIENCES: usize = 64;
 
 /// Why a text or a claim is no audience.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -18,6 +20,9 @@ pub enum AudienceError {
     /// The claim has another type, or is an empty array.
     #[error("`aud` must be a string or a non-empty array of strings")]
     NotAClaim,
+    /// There are more than [`MAX_AUDIENCES`].
+    #[error("`aud` names {0} audiences, at most {MAX_AUDIENCES} are allowed")]
+    TooMany(usize),
 }
 
 /// One audience, e.g. `api.production.svc.cluster.local`.
@@ -52,6 +57,9 @@ impl Audiences {
             Value::Array(elements) => elements.as_slice(),
             single => std::slice::from_ref(single),
         };
+        if texts.len() > MAX_AUDIENCES {
+            return Err(AudienceError::TooMany(texts.len()));
+        }
         let audiences = texts.iter().map(from_element).collect::<Result<Vec<_>, _>>()?;
         if audiences.is_empty() {
             return Err(AudienceError::NotAClaim);
@@ -92,6 +100,8 @@ mod tests {
             ("prefix", json!("api."), Ok(None)),
             ("empty array", json!([]), Err(AudienceError::NotAClaim)),
             ("empty string", json!(""), Err(AudienceError::NotAnAudience)),
+            ("as many as may be", json!(vec!["api"; 64]), Ok(Some("api"))),
+            ("too many", json!(vec!["api"; 65]), Err(AudienceError::TooMany(65))),
             ("a number among them", json!(["api", 1]), Err(AudienceError::NotAClaim)),
             ("nested", json!([["api"]]), Err(AudienceError::NotAClaim)),
             ("object", json!({"api": true}), Err(AudienceError::NotAClaim)),

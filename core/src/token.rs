@@ -200,7 +200,7 @@ pub(crate) fn x5c(parts: &Parts<'_>, rules: &TokenRules) -> Result<Vec<String>, 
 /// The claims, each of the right form.
 #[inline]
 pub(crate) fn claims(parts: &Parts<'_>, rules: &TokenRules) -> Result<Claims, TokenError> {
-    let claims = Claims::parse(&parts.payload()?)?;
+    let claims = Claims::parse(parts.payload()?)?;
     claims.check_lifetime(rules.max_lifetime)?;
     Ok(claims)
 }
@@ -226,14 +226,15 @@ pub struct Claims {
     pub htm: Option<String>,
     /// The path it is bound to.
     pub htp: Option<String>,
-    /// All members, for the policy.
-    pub all: Map<String, Value>,
+    /// All members, for the policy: the JSON object as it was signed. A tree of values would take several times the
+    /// memory for as long as the token is remembered, and few policies look into it.
+    pub text: Box<str>,
 }
 
 impl Claims {
     #[inline]
-    fn parse(payload: &[u8]) -> Result<Self, TokenError> {
-        let all = json::parse_object(payload)?;
+    fn parse(payload: Vec<u8>) -> Result<Self, TokenError> {
+        let all = json::parse_object(&payload)?;
         let claims = Self {
             sub: SpiffeId::parse(text(&all, "sub")?)?,
             aud: Audiences::from_claim(all.get("aud").unwrap_or(&Value::Null))?,
@@ -244,19 +245,12 @@ impl Claims {
             jti: jti(&all)?,
             htm: optional_text(&all, "htm")?,
             htp: optional_text(&all, "htp")?,
-            all,
+            text: String::from_utf8(payload).map_err(JsonError::from)?.into_boxed_str(),
         };
         if claims.exp <= claims.iat {
             return Err(TokenError::Claim { claim: "exp", expected: "later than `iat`" });
         }
         Ok(claims)
-    }
-
-    /// Bytes of memory that the claims take, about; those that are checked are held twice.
-    #[must_use]
-    pub fn weight(&self) -> usize {
-        let twice = ["sub", "aud", "ctx", "jti", "htm", "htp"].into_iter().filter_map(|name| self.all.get(name));
-        twice.map(json::weight).fold(json::weight_of_members(&self.all), usize::saturating_add)
     }
 
     /// `exp` − `iat` is at most `limit`.
@@ -469,7 +463,7 @@ mod tests {
             if let Some(nbf) = nbf {
                 members["nbf"] = nbf.into();
             }
-            Claims::parse(members.to_string().as_bytes()).unwrap()
+            Claims::parse(members.to_string().into_bytes()).unwrap()
         };
         for (now, nbf, expected) in [
             (970, None, None),
@@ -495,7 +489,7 @@ mod tests {
                     members[claim] = value.into();
                 }
             }
-            Claims::parse(members.to_string().as_bytes()).unwrap()
+            Claims::parse(members.to_string().into_bytes()).unwrap()
         };
         for (htm, htp, required, fits) in [
             (None, None, false, true),

@@ -24,8 +24,9 @@ use std::rc::Rc;
 
 /// Tokens remembered per root context.
 pub const TOKEN_CACHE_CAPACITY: NonZeroUsize = NonZeroUsize::new(4096).unwrap();
-/// Heaviest claims that are remembered, in bytes of memory: with the above it bounds the cache to 64 MiB.
-pub const MAX_REMEMBERED_WEIGHT: usize = 16 * 1024;
+/// Longest claims that are remembered, in bytes of JSON. What is checked of them is held twice, in at most
+/// [`MAX_AUDIENCES`](crate::audience::MAX_AUDIENCES) and a few texts, so this and the capacity bound the cache to 80 MiB.
+pub const MAX_REMEMBERED_CLAIMS: usize = 8 * 1024;
 /// Chains remembered per root context.
 pub const CHAIN_CACHE_CAPACITY: NonZeroUsize = NonZeroUsize::new(1024).unwrap();
 
@@ -215,8 +216,8 @@ impl Verifier {
             return Ok(Caller { token, audience, source: Source::TokenCache });
         }
         let caller = self.verify_anew(text, request, bundles, now)?;
-        // A caller may make its claims heavy; then it pays for each verification, not this service with its memory.
-        if caller.token.claims.weight() <= MAX_REMEMBERED_WEIGHT {
+        // A caller may make its claims long; then it pays for each verification, not this service with its memory.
+        if caller.token.claims.text.len() <= MAX_REMEMBERED_CLAIMS {
             self.tokens.put(key, Rc::clone(&caller.token));
         }
         Ok(caller)
@@ -241,6 +242,7 @@ impl Verifier {
         let signature = parts.signature().map_err(TokenError::from)?;
         // What costs little comes first: a flood of expired tokens pays for no signature.
         let audience = self.check_request(&claims, request, now)?;
+        let is_new_header = matches!(chain, Chain::Claimed(_));
         let (chain, source) = match chain {
             Chain::OfHeader(chain) => (chain, Source::ChainCache),
             Chain::Claimed(x5c) => self.chain(&x5c, bundles, now)?,
@@ -248,7 +250,9 @@ impl Verifier {
         check_subject(&claims, &chain)?;
         signature::verify_es256(self.signatures, &chain.spki, parts.signing_input.as_bytes(), &signature)?;
         let token = Rc::new(VerifiedToken { claims, not_after: chain.not_after });
-        self.headers.put(header_key, chain);
+        if is_new_header {
+            self.headers.put(header_key, chain);
+        }
         Ok(Caller { token, audience, source })
     }
 

@@ -21,6 +21,10 @@ use std::time::Duration;
 /// The kind of a bundle store in shared data.
 pub(crate) const BUNDLES: &str = "bundle";
 
+/// Looks at shared data that requests may cause, a second: each copies an envelope, which may be megabytes, and callers
+/// who proved nothing cause them.
+const MAX_LOOKS: u32 = 10;
+
 /// A request as its headers have it.
 pub(crate) struct Request<'a> {
     /// `:method`.
@@ -56,6 +60,8 @@ pub(crate) struct Service {
     decisions: DecisionLog,
     verifier: Verifier,
     disagreement: Option<Disagreement>,
+    /// The second of the last look, and how many there were in it.
+    looks: (u64, u32),
     counted_rejections: u64,
     counted_refused_policies: u64,
     warned_stale: bool,
@@ -77,6 +83,7 @@ impl Service {
             misses_authority: false,
             decisions: DecisionLog::new(nonce.get(..16).unwrap_or(nonce).to_owned(), config.sample_allows),
             disagreement: None,
+            looks: (0, 0),
             counted_refused_policies: 0,
             verifier: Verifier::new(config.token.clone(), config.audiences.clone(), signatures, secret),
             counted_rejections: 0,
@@ -126,13 +133,22 @@ impl Service {
     }
 
     fn require_bundle(&mut self, now: Timestamp) -> Result<(), Denial> {
-        if !self.has_usable_bundle(now) {
+        if !self.has_usable_bundle(now) && self.may_look(now) {
             self.bundles.look(now);
         }
         if self.has_usable_bundle(now) {
             return Ok(());
         }
         Err(Denial::new(Reason::TrustBundleUnavailable).because("no trust bundle, or it is too old"))
+    }
+
+    /// Whether a request may have shared data looked at: [`MAX_LOOKS`] a second. Later ones wait for the tick.
+    fn may_look(&mut self, now: Timestamp) -> bool {
+        if self.looks.0 != now.secs() {
+            self.looks = (now.secs(), 0);
+        }
+        self.looks.1 = self.looks.1.saturating_add(1);
+        self.looks.1 <= MAX_LOOKS
     }
 
     /// Whether there is no policy to decide with, or it is too old.
@@ -162,7 +178,7 @@ impl Service {
         let mut result = self.verify_once(token, &facts, now);
         if result.as_ref().is_err_and(VerifyError::is_unknown_authority) {
             // A rotation must cost no request: the newest bundle may be in shared data already.
-            if self.bundles.look(now) && self.has_usable_bundle(now) {
+            if self.may_look(now) && self.bundles.look(now) && self.has_usable_bundle(now) {
                 result = self.verify_once(token, &facts, now);
             }
             self.misses_authority |= result.as_ref().is_err_and(VerifyError::is_unknown_authority);
@@ -189,7 +205,7 @@ impl Service {
         laps: &mut Laps,
     ) -> Result<Verdict, Denial> {
         let unavailable = || Denial::new(Reason::PolicyUnavailable).because("no policy, or its envelope is too old");
-        if self.lacks_policy(now) {
+        if self.lacks_policy(now) && self.may_look(now) {
             self.policy.look(now);
         }
         if self.lacks_policy(now) {
@@ -209,7 +225,7 @@ impl Service {
             query: query.as_deref(),
             host: request.host,
             headers: &headers,
-            claims: &claims.all,
+            claims: &claims.text,
             source_address: source.address.as_deref(),
             peer_spiffe_id: source.peer.as_deref(),
         };

@@ -4,7 +4,6 @@ use crate::Outcome;
 use crate::cases::{Case, NOW, Verdict};
 use crate::engine::Engine;
 use scbte_core::policy::{Policy, PolicySource};
-use serde_json::Map;
 use std::hint::black_box;
 
 /// A policy as the filter runs it. The filter makes an input of what it read from the request and the token; so does
@@ -12,7 +11,6 @@ use std::hint::black_box;
 pub(crate) struct Machine<'a> {
     policy: Policy,
     case: &'a Case,
-    claims: Map<String, serde_json::Value>,
     /// The filter keeps it, too: in its configuration or in the newest envelope.
     _source: PolicySource,
 }
@@ -23,16 +21,16 @@ impl<'a> Engine<'a> for Machine<'a> {
     fn load(case: &'a Case) -> Outcome<Self> {
         let source = case.source()?;
         let policy = Policy::admit(&source, &case.limits).map_err(|error| error.to_string())?;
-        Ok(Self { policy, case, claims: Map::new(), _source: source })
+        Ok(Self { policy, case, _source: source })
     }
 
     fn verdict(&mut self, request: usize) -> Outcome<Verdict> {
-        let input = self.case.requests[request].input(&self.claims);
+        let input = self.case.requests[request].input();
         self.policy.evaluate(&input, NOW).map(Verdict::from).map_err(|error| error.to_string())
     }
 
     fn evaluate(&mut self, request: usize) {
-        let input = self.case.requests[request].input(&self.claims);
+        let input = self.case.requests[request].input();
         drop(black_box(self.policy.evaluate(black_box(&input), NOW)));
     }
 }

@@ -186,9 +186,9 @@ pub enum PolicyEngineError {
     /// The input has a number that is not whole, or that 64 bits do not hold.
     #[error("the policy's input has the number `{0}`: only whole numbers of up to 64 bits are supported")]
     InputNumber(String),
-    /// The input is nested too deeply to be given to a policy.
-    #[error("the policy's input is nested more than {0} deep")]
-    InputTooDeep(usize),
+    /// The claims are no JSON that a policy could be given.
+    #[error("the policy's input has claims that cannot be read: {0}")]
+    InputClaims(String),
     /// The result is neither a boolean nor an object with a boolean `allow`.
     #[error("the policy's result is {0}, expected a boolean or an object with a boolean `allow`")]
     NotADecision(&'static str),

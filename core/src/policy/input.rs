@@ -33,8 +33,8 @@ pub struct Input<'a> {
     /// The headers that the configuration names, names in lower case; those of one name are joined with `,`, bytes
     /// that are not UTF-8 become U+FFFD.
     pub headers: &'a [(&'a str, &'a [u8])],
-    /// All claims of the token.
-    pub claims: &'a serde_json::Map<String, serde_json::Value>,
+    /// All claims of the token: a JSON object. It is parsed for policies that use it, on each request.
+    pub claims: &'a str,
     /// The peer's IP address, without the port; an IPv4 address inside an IPv6 one is taken out.
     pub source_address: Option<&'a str>,
     /// The SPIFFE ID of the peer's TLS certificate.
@@ -133,10 +133,11 @@ fn headers(headers: &[(&str, &[u8])]) -> Value {
 }
 
 #[inline]
-fn claims(claims: &serde_json::Map<String, serde_json::Value>) -> Result<Value, PolicyEngineError> {
-    let depth = usize::from(json::MAX_DEPTH);
-    value::from_object(claims, depth).map_err(|problem| match problem {
-        Unusable::TooDeep => PolicyEngineError::InputTooDeep(depth),
+fn claims(text: &str) -> Result<Value, PolicyEngineError> {
+    let members =
+        json::parse_object(text.as_bytes()).map_err(|error| PolicyEngineError::InputClaims(error.to_string()))?;
+    value::from_object(&members, json::MAX_DEPTH.into()).map_err(|problem| match problem {
+        Unusable::TooDeep => PolicyEngineError::InputClaims("nested too deeply".to_owned()),
         Unusable::NotWhole(number) => PolicyEngineError::InputNumber(number),
     })
 }
@@ -148,7 +149,7 @@ mod tests {
     use wasm_bindgen_test::wasm_bindgen_test;
 
     fn build(uses: &[&str], change: impl FnOnce(&mut Input<'_>)) -> Result<Value, PolicyEngineError> {
-        let claims = json!({"n": 1, "neg": -1, "list": [null, {"deep": true}]});
+        let claims = json!({"n": 1, "neg": -1, "list": [null, {"deep": true}]}).to_string();
         let mut input = Input {
             sub: "spiffe://td/a",
             ctx: "read:x",
@@ -159,7 +160,7 @@ mod tests {
             query: Some("q=1"),
             host: "api.example",
             headers: &[],
-            claims: claims.as_object().unwrap(),
+            claims: &claims,
             source_address: Some("10.0.0.1"),
             peer_spiffe_id: None,
         };
@@ -229,7 +230,7 @@ mod tests {
             (json!(1e3), false),
             (json!(1e30), false),
         ] {
-            let result = claims(json!({"a": [number]}).as_object().unwrap());
+            let result = claims(&json!({"a": [number]}).to_string());
             let expected = if ok { None } else { Some(PolicyEngineError::InputNumber(number.to_string())) };
             assert_eq!(result.err(), expected, "{number}");
         }
@@ -239,7 +240,7 @@ mod tests {
     fn claims_beyond_the_depth_limit_are_an_error() {
         let nest = |depth| (0..depth).fold(json!(1), |inner, _| json!({ "a": inner }));
         for (depth, ok) in [(16, true), (17, false)] {
-            assert_eq!(claims(nest(depth).as_object().unwrap()).is_ok(), ok, "{depth}");
+            assert_eq!(claims(&nest(depth).to_string()).is_ok(), ok, "{depth}");
         }
     }
 }

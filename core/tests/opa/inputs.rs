@@ -91,6 +91,7 @@ impl Given {
         let query = query.join("&");
         let headers: Vec<(&str, &[u8])> =
             request.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
+        let claims = Json::from(request.claims.clone()).to_string();
         Some(call(&Input {
             sub: &request.sub,
             ctx: &request.ctx,
@@ -101,7 +102,7 @@ impl Given {
             query: Some(&query),
             host: &request.host,
             headers: &headers,
-            claims: &request.claims,
+            claims: &claims,
             source_address: request.source_address.as_deref(),
             peer_spiffe_id: request.peer_spiffe_id.as_deref(),
         }))

@@ -43,7 +43,7 @@ fn a_token_that_the_companion_mints_proves_its_caller() {
     assert_eq!(caller.claims().sub.as_str(), WORKLOAD);
     assert_eq!(caller.claims().ctx.as_str(), "read:users");
     assert_eq!(caller.audience(), AUDIENCE);
-    assert_eq!(&caller.claims().all, claims);
+    assert_eq!(&*caller.claims().text, scene.claims.to_string());
     assert_eq!((caller.source(), signatures.asked()), (Source::Full, 3));
 }
 

@@ -12,8 +12,9 @@ use scbte_core::reason::Reason::{
     UntrustedChain,
 };
 use scbte_core::time::Timestamp;
-use scbte_core::verify::{CHAIN_CACHE_CAPACITY, Request, Source, TOKEN_CACHE_CAPACITY, Verifier, VerifyError};
-use serde_json::json;
+use scbte_core::verify::{
+    CHAIN_CACHE_CAPACITY, MAX_REMEMBERED_CLAIMS, Request, Source, TOKEN_CACHE_CAPACITY, Verifier, VerifyError,
+};
 use std::time::Duration;
 use wasm_bindgen_test::wasm_bindgen_test;
 
@@ -204,28 +205,17 @@ fn a_remembered_header_ends_with_its_chain_and_with_the_bundle() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn heavy_claims_are_accepted_and_not_remembered() {
-    let heavy = |count: usize| {
-        let mut service = Service::new(Scene::with(|scene| scene.claims["x"] = vec![json!({"": 0}); count].into()));
-        assert_eq!(service.call(), (Ok(Source::Full), 3));
-        service.call()
-    };
-    assert_eq!(heavy(10), (Ok(Source::TokenCache), 0));
-    assert_eq!(heavy(500), (Ok(Source::ChainCache), 1));
-}
-
-#[wasm_bindgen_test(unsupported = test)]
-fn many_claims_are_as_heavy_as_deep_ones() {
-    let many = |count: usize| {
-        let members = (0..count).map(|number| (format!("a{number}"), json!(0)));
-        let mut service = Service::new(Scene::with(|scene| {
-            members.for_each(|(name, value)| scene.claims[name] = value);
+fn long_claims_are_accepted_and_not_remembered() {
+    for (length, again) in
+        [(MAX_REMEMBERED_CLAIMS, (Source::TokenCache, 0)), (MAX_REMEMBERED_CLAIMS + 1, (Source::ChainCache, 1))]
+    {
+        let mut service = Service::warm(Scene::with(|scene| {
+            scene.rules.max_size = 64 * 1024;
+            scene.claims["x"] = "".into();
+            scene.claims["x"] = "x".repeat(length - scene.claims.to_string().len()).into();
         }));
-        assert_eq!(service.call(), (Ok(Source::Full), 3));
-        service.call()
-    };
-    assert_eq!(many(30), (Ok(Source::TokenCache), 0));
-    assert_eq!(many(300), (Ok(Source::ChainCache), 1));
+        assert_eq!(service.call(), (Ok(again.0), again.1), "{length}");
+    }
 }
 
 #[wasm_bindgen_test(unsupported = test)]
@@ -289,20 +279,6 @@ fn a_flood_of_tokens_stays_bounded() {
         verify(&mut verifier, &format!("{header}.{}.{zeros}", claims(id)), &bundles).unwrap_err();
     }
     assert_eq!((verifier.remembered(), truth.asked()), ((1, 1), 0));
-}
-
-#[wasm_bindgen_test(unsupported = test)]
-fn heavy_claims_are_not_remembered() {
-    let heavy = |scene: &mut Scene| {
-        scene.json =
-            |_, claims| *claims = claims.replacen('{', &format!(r#"{{"x":[{}0],"#, r#"{"":0},"#.repeat(500)), 1);
-    };
-    let scene = Scene::with(heavy);
-    let mut verifier = scene.verifier(Counting::truthful());
-    for expected in [Source::Full, Source::ChainCache, Source::ChainCache] {
-        assert_eq!(verify(&mut verifier, &scene.token(), &scene.bundles()).unwrap(), expected);
-    }
-    assert_eq!(verifier.remembered(), (0, 1));
 }
 
 #[wasm_bindgen_test(unsupported = test)]

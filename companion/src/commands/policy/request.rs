@@ -174,7 +174,7 @@ impl RequestArgs {
             query: query.as_deref(),
             host: &self.host,
             headers: &headers,
-            claims: &claims.all,
+            claims: &claims.text,
             source_address: self.source_address.as_deref(),
             peer_spiffe_id: self.peer_spiffe_id.as_deref(),
         };

@@ -14,7 +14,6 @@ fn policy(rego: &str) -> Policy {
 }
 
 fn decide(policy: &mut Policy, sub: &str, ctx: &str, method: &str, path: &str) -> Decision {
-    let claims = serde_json::Map::new();
     let input = Input {
         sub,
         ctx,
@@ -25,7 +24,7 @@ fn decide(policy: &mut Policy, sub: &str, ctx: &str, method: &str, path: &str) -
         query: None,
         host: "",
         headers: &[],
-        claims: &claims,
+        claims: "{}",
         source_address: None,
         peer_spiffe_id: None,
     };

@@ -32,6 +32,7 @@ fn admit(rules: &str, data: Value) -> Result<Policy, AdmissionError> {
 
 /// Evaluates with these claims.
 fn evaluate(policy: &mut Policy, claims: &Value) -> Result<Decision, PolicyEngineError> {
+    let claims = claims.to_string();
     let input = Input {
         sub: "spiffe://cluster.local/ns/production/sa/api-gateway",
         ctx: "read:users",
@@ -42,7 +43,7 @@ fn evaluate(policy: &mut Policy, claims: &Value) -> Result<Decision, PolicyEngin
         query: Some("page=1"),
         host: "api.example",
         headers: &[("x-team", b"red")],
-        claims: claims.as_object().unwrap(),
+        claims: &claims,
         source_address: Some("10.0.0.7"),
         peer_spiffe_id: None,
     };
