@@ -114,12 +114,12 @@ pub struct BundleSet {
 impl BundleSet {
     /// Reads `{trust domain: SPIFFE bundle}`.
     pub fn from_json(trust_domains: &Map<String, Value>) -> Result<Self, BundleError> {
-        let read = |(name, bundle): (&String, &Value)| {
+        let mut bundles = BTreeMap::new();
+        for (name, bundle) in trust_domains {
             let name = TrustDomain::parse(name)?;
             let bundle = TrustBundle::from_json(&name, bundle)?;
-            Ok::<_, BundleError>((name, bundle))
-        };
-        let bundles = trust_domains.iter().map(read).collect::<Result<_, _>>()?;
+            bundles.insert(name, bundle);
+        }
         Ok(Self { bundles, revision: Revision::of(&Value::Object(trust_domains.clone()))? })
     }
 

@@ -74,8 +74,8 @@ impl AuthoredPolicy {
     /// As an envelope carries it.
     #[must_use]
     pub fn to_json(&self) -> Value {
-        let modules: Map<String, Value> =
-            self.source.modules.iter().map(|module| (module.name.clone(), module.rego.as_str().into())).collect();
+        let mut modules = Map::new();
+        modules.extend(self.source.modules.iter().map(|module| (module.name.clone(), module.rego.as_str().into())));
         let mut json = Map::new();
         json.insert("modules".into(), modules.into());
         json.insert("data".into(), self.source.data.clone());

@@ -143,7 +143,10 @@ fn line(id: &str, decision: &Decision<'_>, now: Timestamp) -> Map<String, Value>
         ("policy_digest", decision.policy.digest.into()),
         ("shadow", decision.disagreement.map_or(Value::Null, shadow)),
     ];
-    members.into_iter().filter(|(_, value)| !value.is_null()).map(|(name, value)| (name.to_owned(), value)).collect()
+    let present = members.into_iter().filter(|(_, value)| !value.is_null());
+    let mut line = Map::new();
+    line.extend(present.map(|(name, value)| (name.to_owned(), value)));
+    line
 }
 
 fn shadow(disagreement: &Disagreement) -> Value {

@@ -33,7 +33,9 @@ pub(crate) fn status(
 }
 
 fn anchors(bundles: &BundleSet) -> Map<String, Value> {
-    bundles.iter().map(|(name, bundle)| (name.to_string(), bundle.anchors().len().into())).collect()
+    let mut anchors = Map::new();
+    anchors.extend(bundles.iter().map(|(name, bundle)| (name.to_string(), bundle.anchors().len().into())));
+    anchors
 }
 
 /// What the data roots run, where all run the same, and the envelope that is there for those that take one.

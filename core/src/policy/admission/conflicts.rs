@@ -22,7 +22,8 @@ pub(super) fn check(modules: &[Parsed], found: &mut Findings) {
         }
         walk_module(&module.tree, &mut Objects { found });
     }
-    let paths: BTreeSet<Vec<&str>> = rules.keys().map(|(package, name)| path(package, &[name])).collect();
+    let mut paths = BTreeSet::new();
+    paths.extend(rules.keys().map(|(package, name)| path(package, &[name])));
     for module in modules {
         found.note(check_package(module, &paths));
     }
@@ -207,7 +208,7 @@ const FIELDS: &str = "write literal keys, or join objects with `object.union`";
 fn has_equal_keys<'a>(keys: impl Iterator<Item = &'a Expr>) -> bool {
     let mut keys: Vec<Option<Value>> = keys.map(constant).collect();
     let count = keys.len();
-    keys.sort();
+    keys.sort_unstable();
     keys.dedup();
     keys.len() < count || (count > 1 && keys.iter().any(Option::is_none))
 }

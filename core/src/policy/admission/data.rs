@@ -8,6 +8,9 @@ use regorus::Value;
 use serde_json::Value as Json;
 use std::borrow::Cow;
 
+/// Longest member name in bytes: a look-up compares names, and is one instruction.
+const MAX_NAME: usize = 1024;
+
 /// Converts the data, and refuses it where it stands in the place of a rule or package.
 pub(super) fn check(data: &Json, modules: &[Parsed], limits: &Limits) -> Result<Value, AdmissionError> {
     if !data.is_object() {
@@ -24,7 +27,11 @@ pub(super) fn check(data: &Json, modules: &[Parsed], limits: &Limits) -> Result<
             }
         }
     }
-    if let Some(name) = number_name(data, limits.max_data_depth) {
+    if let Some(name) = find_name(data, limits.max_data_depth, |name| name.len() > MAX_NAME) {
+        let what = "bytes in a member name of the data";
+        return Err(Refusal::TooMuch { what, found: name.len(), limit: MAX_NAME }.into());
+    }
+    if let Some(name) = find_name(data, limits.max_data_depth, is_number) {
         let problem = "OPA finds it by a number, too, the machine does not: put a letter before it";
         return Err(Refusal::Data(format!("the member name `{name}` is a number: {problem}")).into());
     }
@@ -52,7 +59,11 @@ fn has_doubles(data: &Json) -> bool {
 fn integral(data: &Json) -> Json {
     match data {
         Json::Array(items) => items.iter().map(integral).collect(),
-        Json::Object(members) => members.iter().map(|(name, member)| (name.clone(), integral(member))).collect(),
+        Json::Object(members) => {
+            let mut copy = serde_json::Map::new();
+            copy.extend(members.iter().map(|(name, member)| (name.clone(), integral(member))));
+            copy.into()
+        }
         Json::Number(number) if number.is_f64() => {
             let whole = number.as_f64().filter(|double| is_integral(*double));
             whole.and_then(|double| format!("{double:.0}").parse::<i64>().ok()).map_or_else(|| data.clone(), Json::from)
@@ -77,14 +88,19 @@ fn conflict(data: &Json, path: &[&str]) -> Option<usize> {
     Some(path.len())
 }
 
-/// A member name that a number could be looked up as: `data.denied[42]` is `data.denied["42"]` in OPA.
-fn number_name(data: &Json, depth: usize) -> Option<&str> {
+/// A number could be looked up as it: `data.denied[42]` is `data.denied["42"]` in OPA.
+fn is_number(name: &str) -> bool {
+    name.parse::<f64>().is_ok()
+}
+
+/// A member name of which it is so.
+fn find_name(data: &Json, depth: usize, is_sought: fn(&str) -> bool) -> Option<&str> {
     let inner = depth.checked_sub(1)?;
     match data {
         Json::Object(members) => members.iter().find_map(|(name, member)| {
-            if name.parse::<f64>().is_ok() { Some(name.as_str()) } else { number_name(member, inner) }
+            if is_sought(name) { Some(name.as_str()) } else { find_name(member, inner, is_sought) }
         }),
-        Json::Array(items) => items.iter().find_map(|item| number_name(item, inner)),
+        Json::Array(items) => items.iter().find_map(|item| find_name(item, inner, is_sought)),
         _ => None,
     }
 }

@@ -29,7 +29,9 @@ pub(super) fn all(modules: &[Parsed]) -> BTreeSet<String> {
         let values = module.rules().filter(|(rule, _)| !matches!(rule, Rule::Spec { head: RuleHead::Func { .. }, .. }));
         values.filter_map(|(_, head)| Some(module.path_of(head_name(head)?.text())))
     });
-    rules.collect()
+    let mut paths = BTreeSet::new();
+    paths.extend(rules);
+    paths
 }
 
 fn problem(rule: &Rule) -> Option<&'static str> {

@@ -6,8 +6,9 @@ use super::findings::Findings;
 use super::names::import_name;
 use super::syntax::{Parsed, static_path};
 use super::tree::{Visitor, children, comprehension, variables, walk_module};
-use regorus::Value;
 use regorus::unstable::{AssignOp, BinOp, Expr, Import, Literal, LiteralStmt, Query, Rule, RuleHead, Span};
+use regorus::value::{Object, Set};
+use regorus::{Rc, Value};
 
 /// Refuses it.
 pub(super) fn check(module: &Parsed, found: &mut Findings) {
@@ -320,13 +321,18 @@ pub(in crate::policy) fn constant(expr: &Expr) -> Option<Value> {
             Some(Value::from(items?))
         }
         Expr::Set { items, .. } => {
-            let items: Option<std::collections::BTreeSet<Value>> = items.iter().map(|item| constant(item)).collect();
-            Some(Value::from(items?))
+            let mut set = Set::new();
+            for item in items {
+                set.insert(constant(item)?);
+            }
+            Some(Value::Set(Rc::new(set)))
         }
         Expr::Object { fields, .. } => {
-            let fields = fields.iter().map(|(_, key, value)| Some((constant(key)?, constant(value)?)));
-            let fields: Option<std::collections::BTreeMap<Value, Value>> = fields.collect();
-            Some(Value::from(fields?))
+            let mut object = Object::new();
+            for (_, key, value) in fields {
+                object.insert(constant(key)?, constant(value)?);
+            }
+            Some(Value::Object(Rc::new(object)))
         }
         _ => None,
     }

@@ -94,8 +94,10 @@ struct Names<'a> {
 impl<'a> Names<'a> {
     fn of(module: &'a Parsed, all: &'a [Parsed], defined: &'a Defined) -> Self {
         let others = all.iter().filter(|other| other.package == module.package && other.index != module.index);
-        let others = others.flat_map(imports).map(|(_, name, path)| (name, path)).collect();
-        Self { module, defined, imports: imports(module).map(|(_, name, path)| (name, path)).collect(), others }
+        let mut names = Self { module, defined, imports: BTreeMap::new(), others: BTreeMap::new() };
+        names.imports.extend(imports(module).map(|(_, name, path)| (name, path)));
+        names.others.extend(others.flat_map(imports).map(|(_, name, path)| (name, path)));
+        names
     }
 
     fn check_imports(&self, found: &mut Findings) {

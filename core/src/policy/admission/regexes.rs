@@ -156,7 +156,7 @@ fn apply(regex: &str, mut edits: Vec<(Span, Cow<'static, str>)>) -> Option<Strin
     if edits.is_empty() {
         return None;
     }
-    edits.sort_by_key(|(span, _)| span.start.offset);
+    edits.sort_unstable_by_key(|(span, _)| span.start.offset);
     let mut rewritten = String::new();
     let mut done = 0;
     for (span, text) in edits {

@@ -4,7 +4,7 @@
 //! element of a set or a member of an object. So what could compare large values becomes a call of a function that pays
 //! for it, or is preceded by one; comparisons with what is small stay as they are. The time becomes such a call, too.
 //!
-//! Look-ups in the data are not paid for: its keys are texts, which the policy's author chose.
+//! Look-ups in the data are not paid for: its keys are texts, none of them long.
 
 use super::super::error::Refusal;
 use super::super::functions::{COMPARED, EQUAL, MEMBER, NOT_EQUAL, NOW, ROOM, call};
@@ -18,6 +18,9 @@ use regorus::rvm::program::Program;
 
 /// Elements that an instruction makes without paying for them.
 const MAX_UNPAID: usize = 16;
+
+/// Bytes of text that take as long as an element.
+const BYTES_OF_ELEMENT: usize = 256;
 
 /// Replaces instructions by calls, and collects what is to be inserted.
 pub(super) fn insert(program: &mut Program, segments: &[Segment], insertions: &mut Insertions) -> Result<(), Refusal> {
@@ -236,9 +239,10 @@ const SMALL: [&str; 36] = [
     "type_name",
 ];
 
-/// The scalars of a literal, and its collections.
+/// The scalars of a literal, and its collections; a long text is as many as it takes to compare it.
 fn elements(value: &Value) -> usize {
     let inside = match value {
+        Value::String(text) => text.len() / BYTES_OF_ELEMENT,
         Value::Array(items) => items.iter().map(elements).fold(0, usize::saturating_add),
         Value::Set(items) => items.iter().map(elements).fold(0, usize::saturating_add),
         Value::Object(members) => members

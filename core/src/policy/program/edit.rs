@@ -142,5 +142,7 @@ pub(super) fn targets(program: &Program) -> Result<BTreeSet<usize>, Refusal> {
     let starts: Vec<usize> = starts.collect::<Result<_, _>>().map_err(|_| unknown("a jump out of range"))?;
     let inside = loops.chain(comprehensions).chain(jumps).map(usize::from);
     let inside = inside.flat_map(|pc| [pc, pc.saturating_add(1)]);
-    Ok(inside.chain(starts).chain(program.entry_points.values().copied()).collect())
+    let mut targets = BTreeSet::new();
+    targets.extend(inside.chain(starts).chain(program.entry_points.values().copied()));
+    Ok(targets)
 }

@@ -72,8 +72,11 @@ const WORK: &[&str] = &[
 fn what_a_function_looks_at_is_paid_for() {
     let numbers: Vec<u32> = (0..4000).collect();
     let texts: Vec<String> = (0..1000).map(|n| format!("t{n}")).collect();
-    let claims = json!({"xs": numbers, "ys": numbers, "zs": numbers, "text": "a".repeat(8000), "texts": texts});
-    for rules in WORK {
+    let lines = vec!["a".repeat(900); 8].join("\n");
+    let claims =
+        json!({"xs": numbers, "ys": numbers, "zs": numbers, "text": "a".repeat(8000), "texts": texts, "lines": lines});
+    let long_literal = format!("allow if {{ some x in input.claims.xs; input.claims.lines == `{lines}`; x < 0 }}");
+    for rules in WORK.iter().copied().chain([long_literal.as_str()]) {
         let mut policy = admit(rules, json!({})).unwrap_or_else(|error| panic!("{rules}: {error}"));
         let result = evaluate(&mut policy, &claims);
         assert_eq!(result, Err(PolicyEngineError::Unsupported(Stop::Work)), "{rules}");
@@ -245,6 +248,11 @@ fn what_admission_would_look_at_for_long_is_refused() {
             "definitions of one rule",
         ),
         ("imports", many, "bytes that imported paths"),
+        (
+            "names",
+            source("package scbte\nallow := true\n", json!({"l": [{"n".repeat(1025): 1}]})),
+            "bytes in a member name of the data",
+        ),
         (
             "collections",
             source("package scbte\nallow := true\n", json!({"l": nested})),
