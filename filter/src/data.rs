@@ -26,18 +26,21 @@ impl DataStream {
     }
 
     fn judge(&mut self) -> Action {
-        let Ok(map) = header_map::fetch(MapType::HttpRequestHeaders) else { return failed() };
+        let Ok(map) = header_map::fetch(MapType::HttpRequestHeaders) else {
+            return failed("the host gives no headers");
+        };
         // Every request has a method, so a host that gives nothing has not given them.
-        let Some(headers) = entries(&map).filter(|headers| !headers.is_empty()) else { return failed() };
+        let Some(headers) = entries(&map).filter(|headers| !headers.is_empty()) else {
+            return failed("the host gives no headers that can be read");
+        };
         #[cfg(feature = "test-hooks")]
         trap_if_asked(&headers);
         // 1. Nobody but this filter speaks in its name. Where that fails nothing passes, in shadow mode neither.
         if let Err(status) = remove_reserved(&headers) {
-            host::log(LogLevel::Error, &format!("refused, since a reserved header stays: {status:?}"));
-            return failed();
+            return failed(&format!("a reserved header stays: {status:?}"));
         }
         let service = Rc::clone(&self.service);
-        let Ok(mut service) = service.try_borrow_mut() else { return failed() };
+        let Ok(mut service) = service.try_borrow_mut() else { return failed("another stream is being judged") };
         let Judged { verdict, id } = service.judge(&request(&headers));
         publish(&service, &verdict, id.as_deref());
         match (verdict, service.config.mode) {
@@ -56,10 +59,7 @@ impl DataStream {
                 self.response_headers = grant.response_headers;
                 Action::Continue
             }
-            Err(status) => {
-                host::log(LogLevel::Error, &format!("refused, since a header was not set: {status:?}"));
-                failed()
-            }
+            Err(status) => failed(&format!("a header was not set: {status:?}")),
         }
     }
 }
@@ -135,7 +135,8 @@ fn refuse(denial: &Denial, expose_detail: bool, id: &str) -> Action {
 }
 
 /// The host does not do its part, or the SDK calls two streams at a time: if it is so all the same, nothing passes.
-fn failed() -> Action {
+fn failed(why: &str) -> Action {
+    host::log(LogLevel::Error, &format!("refused: {why}"));
     refuse(&Denial::new(Reason::PolicyEngineError), false, "none")
 }
 
