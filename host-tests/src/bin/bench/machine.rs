@@ -40,6 +40,13 @@ impl Machine {
     }
 }
 
+/// What the source is, `-dirty` where it was changed since.
+pub(crate) fn commit() -> Option<String> {
+    let said = Command::new("git").args(["describe", "--always", "--dirty"]).output().ok()?;
+    let commit = String::from_utf8(said.stdout).ok()?.trim().to_owned();
+    Some(commit).filter(|commit| !commit.is_empty())
+}
+
 fn versions() -> BTreeMap<String, String> {
     let opa = servers::opa_program().ok().and_then(|opa| said(&opa, "version", "Version: "));
     let plugin = servers::ext_authz_program().ok().and_then(|plugin| said(&plugin, "version", "Version: "));

@@ -23,7 +23,7 @@ use clap::{Args, Parser, Subcommand};
 use contender::Contender;
 use error::Error;
 use machine::Machine;
-use report::Report;
+use report::{LOADED, Report};
 use round::{Bench, Measurement};
 use scbte_host_tests::fixture::{Tools, interrupted};
 use statistics::Measured;
@@ -49,6 +49,9 @@ struct Arguments {
     /// Name the contenders, and what each does not check
     #[arg(long)]
     list: bool,
+    /// Only see whether these arguments will do
+    #[arg(long, hide = true, global = true)]
+    check: bool,
     #[command(flatten)]
     how: How,
 }
@@ -58,7 +61,7 @@ enum Command {
     /// Measures what the filter's cost, its memory and its start depend on
     Growth {
         /// Only these
-        #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
+        #[arg(value_name = "NAME,…", value_delimiter = ',')]
         only: Vec<growth::Name>,
         /// A million distinct tokens instead of 100,000
         #[arg(long)]
@@ -111,22 +114,37 @@ async fn main() -> ExitCode {
         list();
         return ExitCode::SUCCESS;
     }
+    if arguments.check {
+        return match arguments.how().cores.check() {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => failure(&error),
+        };
+    }
     // Whichever comes first; what the other one holds is dropped, and with it every process.
     let ended = tokio::select! {
         ended = start(&arguments) => ended.map(|()| 0),
         signal = interrupted() => Ok(128 + signal),
     };
     match ended {
-        Ok(code) => ExitCode::from(code),
-        Err(error) => {
-            eprintln!("error: {error}");
+        Ok(0) => ExitCode::SUCCESS,
+        Ok(code) => {
+            eprintln!("interrupted: only whole rounds and series are in {}", arguments.how().results.display());
             tell_of_logs(arguments.how());
-            ExitCode::FAILURE
+            ExitCode::from(code)
+        }
+        Err(error) => {
+            tell_of_logs(arguments.how());
+            failure(&error)
         }
     }
 }
 
-/// What is left of a run that failed.
+fn failure(error: &Error) -> ExitCode {
+    eprintln!("error: {error}");
+    ExitCode::FAILURE
+}
+
+/// What is left of a run that did not come to its end.
 fn tell_of_logs(how: &How) {
     let folder = run_folder(how);
     if folder.exists() {
@@ -146,7 +164,7 @@ async fn start(arguments: &Arguments) -> Result<(), Error> {
         Some(Command::Growth { only, long, how }) => {
             let bench = bench(how)?;
             let page = growth::run(&bench, only, *long, &how.results).await?;
-            println!("\n{page}\n==> {}/growth.{{md,json,svg}}", how.results.display());
+            println!("\n{page}\n==> {}/growth.md, and beside it .json and .svg", how.results.display());
             bench.clean_up()
         }
     }
@@ -156,6 +174,7 @@ async fn run(arguments: &Arguments) -> Result<(), Error> {
     let results = &arguments.how.results;
     let bench = bench(&arguments.how)?;
     let machine = Machine::find(&bench.tools.envoy, &bench.tools.wasm)?;
+    let commit = machine::commit();
     let (wanted, left_out) = available(lap::with_peers(&arguments.only), &arguments.only)?;
     let rounds = usize::from(arguments.rounds);
     let laps: Vec<_> = (0..rounds).map(|round| lap::lap(round, &wanted)).collect();
@@ -171,7 +190,8 @@ async fn run(arguments: &Arguments) -> Result<(), Error> {
         }
         // After each: what takes long may fail or be interrupted.
         let (rounds, measurements) = (round + 1, measurements.as_slice());
-        page = Report { machine: &machine, bench: &bench, rounds, measurements, left_out: &left_out }.write(results)?;
+        let (machine, commit) = (&machine, commit.as_deref());
+        page = Report { machine, bench: &bench, commit, rounds, measurements, left_out: &left_out }.write(results)?;
         plot::added_cpu(&Measured::new(measurements), &results.join("results.svg"))?;
     }
     println!("\n{page}\n==> {}/results.{{md,json,svg}}", results.display());
@@ -216,13 +236,15 @@ fn available(wanted: Vec<Contender>, only: &[Contender]) -> Result<(Vec<Contende
 fn announce(how: &How, measurements: usize) {
     let each = Duration::from_secs((how.seconds + how.warm_up).into()) + AROUND;
     let all = each * u32::try_from(measurements).unwrap_or(u32::MAX);
-    println!("{measurements} measurements, about {} minutes", all.as_secs().div_ceil(60));
+    let minutes = all.as_secs().div_ceil(60);
+    println!("{measurements} measurements, about {minutes} {}", if minutes == 1 { "minute" } else { "minutes" });
 }
 
 fn tell(found: &Measurement) {
-    let Measurement { contender, requests, requests_per_second, cpu_us, p50_ms, p99_ms, .. } = found;
+    let Measurement { contender, requests, requests_per_second, cpu_us, core_share, p50_ms, p99_ms, .. } = found;
+    let idle = if *core_share < LOADED { format!("   only {core_share:.2} of the core") } else { String::new() };
     println!(
-        "    {:<20} {cpu_us:>7.1} µs CPU   {requests_per_second:>8.0} requests/s   p50 {p50_ms:.2} ms   p99 {p99_ms:.2} ms   {requests} requests",
+        "    {:<20} {cpu_us:>7.1} µs CPU   {requests_per_second:>8.0} requests/s   p50 {p50_ms:.2} ms   p99 {p99_ms:.2} ms   {requests} requests{idle}",
         contender.name()
     );
 }

@@ -16,6 +16,8 @@ use std::path::Path;
 pub(crate) struct Report<'a> {
     pub(crate) machine: &'a Machine,
     pub(crate) bench: &'a Bench,
+    /// Of the source, where git knows.
+    pub(crate) commit: Option<&'a str>,
     pub(crate) rounds: usize,
     pub(crate) measurements: &'a [Measurement],
     /// Contenders that could not run, and why.
@@ -42,6 +44,8 @@ impl Report<'_> {
             "machine": self.machine,
             "rounds": self.rounds,
             "seconds": self.bench.span.as_secs(),
+            "warm_up_seconds": self.bench.warm_up.as_secs(),
+            "commit": self.commit,
             "connections": self.bench.connections,
             "tokens": self.bench.pools.fresh,
             "svids": self.bench.pools.svids,
@@ -56,30 +60,30 @@ impl Report<'_> {
 
     fn page(&self, measured: &Measured) -> String {
         let mut page = "# What a request costs\n\n".to_owned();
-        page.push_str(&table(measured));
+        page.push_str(&table(measured, self.left_out));
         page.push_str(READING);
+        page.push_str(&caveats(self.rounds, self.measurements));
         page.push_str(&goals_table(&goals(measured)));
         page.push_str("\n## What each contender does not check\n\n");
         for one in measured.contenders() {
             let _ = writeln!(page, "- `{}` ({}): {}", one.name(), one.description(), one.unchecked());
-        }
-        for (one, why) in self.left_out {
-            let _ = writeln!(page, "- `{}` was left out: {why}", one.name());
         }
         page.push_str(&self.how());
         page
     }
 
     fn how(&self) -> String {
-        let Self { machine, bench, rounds, .. } = self;
+        let Self { machine, bench, rounds, commit, .. } = self;
+        let commit = commit.map(|commit| format!(" of commit {commit}")).unwrap_or_default();
+        let rounds = if *rounds == 1 { "1 round".to_owned() } else { format!("{rounds} rounds") };
         let Machine { cpu, cores, kernel, envoy, filter_bytes, versions } = machine;
         let versions: Vec<_> = versions.iter().map(|(name, version)| format!("{name} {version}")).collect();
         let versions = versions.join(", ");
         let (seconds, warm_up) = (bench.span.as_secs(), bench.warm_up.as_secs());
         format!(
             "\n## How it was measured\n\n\
-             {cores} cores of {cpu}, Linux {kernel}, Envoy {envoy}, {versions}, a filter of {filter_bytes} bytes; {rounds} \
-             rounds of {seconds} s after {warm_up} s of warming up. One Envoy worker and every other server of a contender on one \
+             {cores} cores of {cpu}, Linux {kernel}, Envoy {envoy}, {versions}, a filter of {filter_bytes} bytes{commit}; {rounds} \
+             of {seconds} s after {warm_up} s of warming up. One Envoy worker and every other server of a contender on one \
              core, all counted; wrk with {} connections on another. SCBTE's companion does not run: the benchmark pushes the \
              trust bundle once, before it measures. Envoy answers by itself, so no upstream is counted. The tokens are of \
              the same form for all: {} hot ones, {} fresh ones, {} of an SVID each, minted anew for each measurement. \
@@ -99,6 +103,31 @@ p99 are wrk's, of a core that is fully loaded by a closed loop, with wrk's own c
 latency of more than twice the mean interval between a connection's answers counts for those that were not sent \
 meanwhile, too): they tell contenders apart and promise nothing.\n";
 
+/// Servers that have less of their core than this are not fully loaded.
+pub(crate) const LOADED: f64 = 0.9;
+
+/// What makes numbers worth less.
+fn caveats(rounds: usize, measurements: &[Measurement]) -> String {
+    let mut text = String::new();
+    if rounds == 1 {
+        text.push_str("\nOne round is a first look: nothing says how far another would be from it.\n");
+    }
+    let idle: Vec<_> = measurements.iter().filter(|one| one.core_share < LOADED).collect();
+    if !idle.is_empty() {
+        let mut names: Vec<_> = idle.iter().map(|one| format!("`{}`", one.contender.name())).collect();
+        names.dedup();
+        let _ = writeln!(
+            text,
+            "\n**The machine was busy.** In {} of {} measurements ({}) the servers had less than {LOADED} of their core: \
+             requests/s are too low there, p50 and p99 too high.",
+            idle.len(),
+            measurements.len(),
+            names.join(", ")
+        );
+    }
+    text
+}
+
 fn of_one(measured: &Measured, one: Contender) -> Value {
     json!({
         "requests_per_second": measured.spread(one, |found| found.requests_per_second),
@@ -113,7 +142,7 @@ fn of_one(measured: &Measured, one: Contender) -> Value {
     })
 }
 
-fn table(measured: &Measured) -> String {
+fn table(measured: &Measured, left_out: &[(Contender, String)]) -> String {
     let mut table = "| | requests/s | CPU, µs | added, µs | added, to its peer | p50, ms | p99, ms |\n\
                      |---|--:|--:|--:|--:|--:|--:|\n"
         .to_owned();
@@ -133,17 +162,25 @@ fn table(measured: &Measured) -> String {
             value(|found| found.p99_ms, 2),
         );
     }
+    for (one, why) in left_out {
+        let _ = writeln!(table, "| `{}` | not measured: {why} | | | | | |", one.name());
+    }
+    let own_bases = measured.contenders().into_iter().filter_map(|one| Some((one, measured.own_base(one)?)));
+    for (one, base) in own_bases {
+        let _ = writeln!(table, "\nWhat `{}` is added to takes {} µs.", one.name(), spread(Some(base), 1));
+    }
     table
 }
 
 fn goals_table(goals: &[Goal]) -> String {
-    if goals.is_empty() {
+    if goals.iter().all(|goal| goal.measured.is_none()) {
         return String::new();
     }
     let mut table = "\n## Goals\n\n| | goal | measured | | stretch |\n|---|--:|--:|---|---|\n".to_owned();
     for Goal { what, limit, measured, met, stretch } in goals {
         let stretch = stretch.map_or_else(String::new, |stretch| format!("{} {}", stretch.limit, word(stretch.met)));
-        let _ = writeln!(table, "| {what} | {limit} | {} | {} | {stretch} |", spread(Some(*measured), 2), word(*met));
+        let verdict = measured.map_or("not measured", |_| word(*met));
+        let _ = writeln!(table, "| {what} | {limit} | {} | {verdict} | {stretch} |", spread(*measured, 2));
     }
     table
 }
@@ -153,9 +190,12 @@ pub(crate) const fn word(met: bool) -> &'static str {
     if met { "met" } else { "**missed**" }
 }
 
-/// `median (min–max)`.
+/// `median (min–max)`, or only the one that there is.
 pub(crate) fn spread(spread: Option<Spread>, digits: usize) -> String {
     spread.map_or_else(String::new, |Spread { min, median, max }| {
+        if min.to_bits() == max.to_bits() {
+            return format!("{median:.digits$}");
+        }
         format!("{median:.digits$} ({min:.digits$}–{max:.digits$})")
     })
 }
@@ -170,7 +210,7 @@ mod tests {
         let rows = [(0, 16.0), (1, 18.0), (2, 20.0)].map(|(round, cpu)| {
             [(Contender::None, round, 10.0), (Contender::ScbteHot, round, cpu), (Contender::NativeCache, round, 18.0)]
         });
-        let table = table(&measured(rows.as_flattened()));
+        let table = table(&measured(rows.as_flattened()), &[(Contender::ExtAuthzOpa, "no plugin".to_owned())]);
         let row = table.lines().find(|line| line.contains("| `scbte-hot`")).unwrap();
         let expected = "| `scbte-hot` | 55556 (50000–62500) | 18.0 (16.0–20.0) | 8.0 (6.0–10.0) | \
                         1.00 (0.75–1.25) × `native-cache` | 1.80 (1.60–2.00) | 3.60 (3.20–4.00) |";
@@ -180,6 +220,6 @@ mod tests {
     #[test]
     fn a_goal_that_is_missed_says_so() {
         let rows = [(Contender::None, 0, 10.0), (Contender::ScbteHot, 0, 30.0), (Contender::NativeCache, 0, 20.0)];
-        assert!(goals_table(&goals(&measured(&rows))).contains("| 2.00 (2.00–2.00) | **missed** | 0.85 **missed** |"));
+        assert!(goals_table(&goals(&measured(&rows))).contains("| 2.00 | **missed** | 0.85 **missed** |"));
     }
 }

@@ -46,7 +46,9 @@ pub(crate) struct Measurement {
     pub(crate) requests_per_second: f64,
     /// CPU time of all its servers, per request.
     pub(crate) cpu_us: f64,
-    /// The same without what it adds, where that is not `none`'s.
+    /// Share of the core that the servers had. With less than all, something else was busy: the machine, or wrk.
+    pub(crate) core_share: f64,
+    /// The CPU time without what it adds, where that is not `none`'s.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) base_cpu_us: Option<f64>,
     pub(crate) p50_ms: f64,
@@ -99,6 +101,7 @@ impl Bench {
             requests: loaded.counts.all_answers(),
             requests_per_second: loaded.load.requests_per_second(),
             cpu_us: loaded.cpu_us(),
+            core_share: loaded.load.requests_per_second() * loaded.cpu_us() / 1e6,
             base_cpu_us,
             p50_ms: loaded.load.p50_ms(),
             p99_ms: loaded.load.p99_ms(),

@@ -110,6 +110,7 @@ pub(crate) mod tests {
     /// One measurement of each: contender, round, µs.
     pub(crate) fn measured(rows: &[(Contender, usize, f64)]) -> Measured {
         let one = |(contender, round, cpu_us): &(Contender, usize, f64)| Measurement {
+            core_share: 1.0,
             contender: *contender,
             round: *round,
             requests: 1000,

@@ -8,6 +8,7 @@ use p256::ecdsa::SigningKey;
 use p256::pkcs8::DecodePrivateKey as _;
 use scbte_core::jwk::PublicKey;
 use scbte_host_tests::fixture::{API_GATEWAY, Authority, ORDER_SERVICE, TRUST_DOMAIN, Workload, claims};
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::thread;
 
@@ -47,16 +48,16 @@ impl Kind {
 }
 
 /// How many tokens of each kind.
-#[derive(Clone, Copy, Debug, clap::Args)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::Args, Serialize, Deserialize)]
 pub(crate) struct Pools {
-    /// Tokens that are sent again and again
-    #[arg(long = "hot-tokens", value_name = "N", default_value_t = 16, value_parser = at_least_one())]
+    /// Tokens that are sent again and again; as many as every contender's cache holds
+    #[arg(long = "hot-tokens", value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=500))]
     pub(crate) hot: u32,
-    /// Distinct tokens, cycled; more than the filter remembers (4,096), or the run fails
-    #[arg(long = "tokens", value_name = "N", default_value_t = 6000, value_parser = at_least_one())]
+    /// Distinct tokens, cycled; more than the filter remembers
+    #[arg(long = "tokens", value_name = "N", default_value_t = 6000, value_parser = clap::value_parser!(u32).range(5000..=1_000_000))]
     pub(crate) fresh: u32,
-    /// Distinct SVIDs, cycled; more than the filter remembers (1,024), and more tokens than it remembers
-    #[arg(long = "svids", value_name = "N", default_value_t = 6000, value_parser = at_least_one())]
+    /// Distinct SVIDs, cycled; more than the filter remembers, and more tokens than it remembers
+    #[arg(long = "svids", value_name = "N", default_value_t = 6000, value_parser = clap::value_parser!(u32).range(5000..=1_000_000))]
     pub(crate) svids: u32,
 }
 
@@ -69,10 +70,6 @@ impl Pools {
             Kind::NewSvid => self.svids,
         }
     }
-}
-
-fn at_least_one() -> clap::builder::RangedI64ValueParser<u32> {
-    clap::value_parser!(u32).range(1..=1_000_000)
 }
 
 /// Who calls, and who vouches for them: the same in the whole run.

@@ -11,8 +11,11 @@ use crate::check;
 use crate::error::Error;
 use crate::load::Load;
 use crate::machine::Machine;
+use crate::report::spread;
 use crate::round::{Bench, Loaded, under_load};
 use crate::servers::{Running, Setting};
+use crate::statistics::Spread;
+use crate::tokens::Pools;
 use case::Case;
 use clap::ValueEnum;
 use memory::Memory;
@@ -20,6 +23,9 @@ use serde::{Deserialize, Serialize};
 use start::Start;
 use std::fs;
 use std::path::{Path, PathBuf};
+
+/// How often a point is measured.
+const PAIRS: usize = 3;
 
 /// What is varied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum, Serialize, Deserialize)]
@@ -55,9 +61,9 @@ pub(crate) struct Line {
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(crate) struct Point {
     x: u32,
-    /// Over a bare Envoy with the same tokens.
-    added_cpu_us: f64,
-    cpu_us: f64,
+    /// Over a bare Envoy with the same tokens, measured just before.
+    added_cpu_us: Spread,
+    cpu_us: Spread,
     /// Length of a token in bytes.
     token_bytes: usize,
     /// Resident memory of Envoy with the filter, after the load.
@@ -69,17 +75,20 @@ pub(crate) struct Point {
 pub(crate) struct Growth {
     machine: Machine,
     seconds: u64,
+    long: bool,
+    pools: Pools,
     series: Vec<Series>,
     memory: Option<Memory>,
     start: Option<Start>,
 }
 
 /// Measures what was asked for, or everything, and writes `growth.json`, `.md` and `.svg`; returns the page. What was not
-/// asked for is kept from an earlier run, if that was of the same programs on the same machine.
+/// asked for is kept from an earlier run, if that was of the same programs on the same machine, measured the same way.
 pub(crate) async fn run(bench: &Bench, only: &[Name], long: bool, results: &Path) -> Result<String, Error> {
     let is_wanted = |name: &Name| only.is_empty() || only.contains(name);
     let machine = Machine::find(&bench.tools.envoy, &bench.tools.wasm)?;
-    let mut growth = Growth { machine, seconds: bench.span.as_secs(), series: Vec::new(), memory: None, start: None };
+    let (seconds, pools) = (bench.span.as_secs(), bench.pools);
+    let mut growth = Growth { machine, seconds, long, pools, series: Vec::new(), memory: None, start: None };
     if let Some(earlier) = earlier(results).filter(|earlier| !only.is_empty() && earlier.is_like(&growth)) {
         growth = earlier;
     }
@@ -102,7 +111,8 @@ fn earlier(results: &Path) -> Option<Growth> {
 
 impl Growth {
     fn is_like(&self, other: &Self) -> bool {
-        (&self.machine, self.seconds) == (&other.machine, other.seconds)
+        let how = |growth: &Self| (growth.seconds, growth.long, growth.pools);
+        self.machine == other.machine && how(self) == how(other)
     }
 
     fn put(&mut self, series: Series) {
@@ -121,7 +131,8 @@ async fn series(bench: &Bench, name: Name, long: bool) -> Result<Series, Error> 
         let label = case::label(name, *line);
         for x in plan.values {
             let point = point(bench, &Case::new(bench, name, *line, *x)?, *x).await?;
-            println!("    {label:<10} {x:>9}   {:>7.1} µs added, {:.0} MiB", point.added_cpu_us, point.resident_mib);
+            let (added, resident) = (spread(Some(point.added_cpu_us), 1), point.resident_mib);
+            println!("    {label:<10} {x:>9}   {added} µs added, {resident:.0} MiB");
             points.push(point);
         }
         lines.push(Line { name: label.to_owned(), points });
@@ -129,32 +140,50 @@ async fn series(bench: &Bench, name: Name, long: bool) -> Result<Series, Error> 
     Ok(Series { name, quantity: plan.quantity.to_owned(), lines })
 }
 
+/// The bare Envoy and the one with the filter run side by side, and are loaded in turn: what else the machine does meets
+/// both.
 async fn point(bench: &Bench, case: &Case, x: u32) -> Result<Point, Error> {
     let cores = bench.cores.server_core.to_string();
-    let folder = folder(bench, "none")?;
-    let setting = Setting { workers: case.workers, ..bench.setting(&folder, &cores) };
+    let (bare_folder, folder) = (folder(bench, "none")?, folder(bench, "filter")?);
+    let setting = Setting { workers: case.workers, ..bench.setting(&bare_folder, &cores) };
     let bare = Running::start(crate::contender::Servers::Bare, &setting).await?;
-    let base = load(bench, &bare, &folder, &case.tokens).await?.cpu_us();
-    drop(bare);
-
-    let folder = self::folder(bench, "filter")?;
     let setting = Setting { folder: &folder, ..setting };
-    let running = Running::start_filter(&setting, &case.settings).await?;
-    let loaded = load(bench, &running, &folder, &case.tokens).await?;
-    check::verified(Some(case.verified_by), &loaded)?;
-    let cpu_us = loaded.cpu_us();
+    let filter = Running::start_filter(&setting, &case.settings).await?;
+
+    let mut bare_load = warm(bench, &bare, &bare_folder, &case.tokens).await?;
+    let mut load = warm(bench, &filter, &folder, &case.tokens).await?;
+    let (mut added, mut all) = (Vec::new(), Vec::new());
+    for _ in 0..PAIRS {
+        let base = measure(bench, &bare, &mut bare_load).await?.cpu_us();
+        let loaded = measure(bench, &filter, &mut load).await?;
+        check::verified(Some(case.verified_by), &loaded)?;
+        added.push(loaded.cpu_us() - base);
+        all.push(loaded.cpu_us());
+    }
     let token_bytes = case.tokens.first().map_or(0, String::len);
-    Ok(Point { x, added_cpu_us: cpu_us - base, cpu_us, token_bytes, resident_mib: mib(running.memory()?) })
+    let spread = |values: Vec<f64>| Spread::of(values).ok_or_else(|| Error::other("nothing was measured"));
+    Ok(Point {
+        x,
+        added_cpu_us: spread(added)?,
+        cpu_us: spread(all)?,
+        token_bytes,
+        resident_mib: mib(filter.memory()?),
+    })
 }
 
-/// Warms up, until each token was seen, loads, and sees that every answer was 200.
-async fn load(bench: &Bench, running: &Running, folder: &Path, tokens: &[String]) -> Result<Loaded, Error> {
+/// A load of which each token was seen.
+async fn warm(bench: &Bench, running: &Running, folder: &Path, tokens: &[String]) -> Result<Load, Error> {
     let mut load = Load::new(folder, tokens, bench.cores.load_core, bench.connections)?;
     load.run(running.port, bench.warm_up).await?;
     while !load.has_sent_all() {
         load.run(running.port, bench.warm_up).await?;
     }
-    let loaded = under_load(running, &mut load, bench.span).await?;
+    Ok(load)
+}
+
+/// Loads, and sees that every answer was 200.
+async fn measure(bench: &Bench, running: &Running, load: &mut Load) -> Result<Loaded, Error> {
+    let loaded = under_load(running, load, bench.span).await?;
     check::answers("2xx", &loaded)?;
     Ok(loaded)
 }
@@ -180,7 +209,9 @@ mod tests {
         let machine = serde_json::from_value(serde_json::json!({
             "cpu": "a", "cores": 2, "kernel": "b", "envoy": "c", "filter_bytes": 1, "versions": {},
         }));
-        let mut growth = Growth { machine: machine.unwrap(), seconds: 5, series, memory: None, start: None };
+        let pools = Pools { hot: 1, fresh: 2, svids: 3 };
+        let machine = machine.unwrap();
+        let mut growth = Growth { machine, seconds: 5, long: false, pools, series, memory: None, start: None };
         growth.put(of(Name::TokenSize, "new"));
         growth.put(of(Name::Grants, "new"));
         let found: Vec<_> = growth.series.iter().map(|series| (series.name, series.quantity.as_str())).collect();
@@ -188,6 +219,9 @@ mod tests {
 
         let mut other: Growth = serde_json::from_str(&serde_json::to_string(&growth).unwrap()).unwrap();
         assert!(growth.is_like(&other));
+        other.long = true;
+        assert!(!growth.is_like(&other));
+        other.long = false;
         other.machine.filter_bytes = 2;
         assert!(!growth.is_like(&other));
     }

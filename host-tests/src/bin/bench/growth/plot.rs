@@ -3,6 +3,8 @@
 use super::{Growth, Memory, Series};
 use crate::error::Error;
 use plotters::prelude::*;
+use std::fs;
+use std::io::ErrorKind;
 use std::path::Path;
 
 const COLUMNS: usize = 3;
@@ -23,7 +25,9 @@ pub(super) fn write(growth: &Growth, file: &Path) -> Result<(), Error> {
     let of_flood = growth.memory.as_ref().map(Panel::of_flood);
     let panels: Vec<_> = growth.series.iter().map(Panel::of).chain(of_flood).collect();
     if panels.is_empty() {
-        return Ok(());
+        // What an earlier run drew is not of this page.
+        return fs::remove_file(file)
+            .or_else(|error| if error.kind() == ErrorKind::NotFound { Ok(()) } else { Err(Error::file(file)(error)) });
     }
     let rows = panels.len().div_ceil(COLUMNS);
     let columns = panels.len().min(COLUMNS);
@@ -41,8 +45,9 @@ pub(super) fn write(growth: &Growth, file: &Path) -> Result<(), Error> {
 
 impl Panel {
     fn of(series: &Series) -> Self {
-        let line =
-            |line: &super::Line| (line.name.to_owned(), line.points.iter().map(|point| point.added_cpu_us).collect());
+        let line = |line: &super::Line| {
+            (line.name.to_owned(), line.points.iter().map(|point| point.added_cpu_us.median).collect())
+        };
         let first = series.lines.first().map(|line| line.points.as_slice()).unwrap_or_default();
         Self {
             caption: format!("added µs, by {}", series.quantity),
@@ -114,8 +119,8 @@ impl Panel {
 
 fn short(value: u32) -> String {
     match value {
-        1_000_000.. => format!("{}M", value / 1_000_000),
-        1_000.. => format!("{}k", value / 1_000),
+        1_000_000.. => format!("{}M", f64::from(value) / 1e6),
+        1_000.. => format!("{}k", f64::from(value) / 1e3),
         _ => value.to_string(),
     }
 }

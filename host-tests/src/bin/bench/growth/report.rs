@@ -1,6 +1,6 @@
 //! What was found as JSON, as a page of Markdown, and as a plot.
 
-use super::{Growth, Line, Memory, Series, Start, plot};
+use super::{Growth, Line, Memory, Name, PAIRS, Series, Start, plot};
 use crate::error::Error;
 use crate::report::{spread, word};
 use std::fmt::Write as _;
@@ -24,29 +24,43 @@ pub(super) fn write(growth: &Growth, folder: &Path) -> Result<String, Error> {
 fn page(growth: &Growth) -> String {
     let mut page = "# What the filter's cost depends on\n".to_owned();
     growth.series.iter().for_each(|series| page.push_str(&table(series)));
+    if !growth.series.is_empty() {
+        let _ = writeln!(
+            page,
+            "\nµs: median of {PAIRS} pairs of {} s, smallest and largest in parentheses, over a bare Envoy with the same \
+             tokens that was measured just before.",
+            growth.seconds
+        );
+    }
     page.push_str(&growth.memory.as_ref().map(memory).unwrap_or_default());
     page.push_str(&growth.start.as_ref().map(start).unwrap_or_default());
     let machine = &growth.machine;
     let _ = writeln!(
         page,
-        "\nEach point once, for {} s, on {} cores of {}, Envoy {}; added: over a bare Envoy with the same tokens.",
-        growth.seconds, machine.cores, machine.cpu, machine.envoy
+        "\nOn {} cores of {}, Envoy {}, a filter of {} bytes. The parts may be of several runs, all with the same programs \
+         and settings.",
+        machine.cores, machine.cpu, machine.envoy, machine.filter_bytes
     );
     page
 }
 
 fn table(series: &Series) -> String {
     let mut table = format!("\n## By {}\n\n| |", series.quantity);
+    // What fills the memory: of the other series it says nothing but how far two Envoys are apart.
+    let fills = matches!(series.name, Name::Grants | Name::TrustDomains | Name::DistinctTokens);
     for Line { name, .. } in &series.lines {
-        let _ = write!(table, " {name}, µs | {name} token, bytes | with {name}, MiB |");
+        let memory = if fills { format!(" with {name}, MiB |") } else { String::new() };
+        let _ = write!(table, " {name}, µs | {name} token, bytes |{memory}");
     }
     table.push_str("\n|--:|");
-    table.push_str(&"--:|".repeat(3 * series.lines.len()));
+    table.push_str(&"--:|".repeat((2 + usize::from(fills)) * series.lines.len()));
     let values = series.lines.first().map(|line| line.points.iter().map(|point| point.x));
     for (at, x) in values.into_iter().flatten().enumerate() {
         let _ = write!(table, "\n| {x} |");
         for point in series.lines.iter().filter_map(|line| line.points.get(at)) {
-            let _ = write!(table, " {:.1} | {} | {:.0} |", point.added_cpu_us, point.token_bytes, point.resident_mib);
+            let added = spread(Some(point.added_cpu_us), 1);
+            let memory = if fills { format!(" {:.0} |", point.resident_mib) } else { String::new() };
+            let _ = write!(table, " {added} | {} |{memory}", point.token_bytes);
         }
     }
     table + "\n"
@@ -78,7 +92,8 @@ fn memory(memory: &Memory) -> String {
 fn start(start: &Start) -> String {
     let met = start.added.is_some_and(|added| added.median <= START_GOAL);
     format!(
-        "\n## Start\n\nReady after {} s, without the filter after {} s: {} s more, the goal being {START_GOAL} s: {}.\n",
+        "\n## Start\n\nOn one core ready after {} s, without the filter after {} s: {} s more, the goal being {START_GOAL} s: \
+         {}. Median of several starts, smallest and largest in parentheses.\n",
         spread(start.filter, 2),
         spread(start.none, 2),
         spread(start.added, 2),
@@ -89,15 +104,16 @@ fn start(start: &Start) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::growth::Point;
     use crate::growth::memory::Flood;
-    use crate::growth::{Name, Point};
+    use crate::statistics::Spread;
 
     #[test]
     fn a_line_of_a_series_is_a_column() {
         let point = |x, added_cpu_us, token_bytes, resident_mib| Point {
             x,
-            added_cpu_us,
-            cpu_us: 0.0,
+            added_cpu_us: Spread { min: added_cpu_us - 1.0, median: added_cpu_us, max: added_cpu_us + 1.0 },
+            cpu_us: Spread { min: 0.0, median: 0.0, max: 0.0 },
             token_bytes,
             resident_mib,
         };
@@ -105,11 +121,15 @@ mod tests {
             Line { name: "hot".into(), points: vec![point(1, 8.0, 1300, 120.0), point(2, 8.5, 1301, 121.0)] },
             Line { name: "fresh".into(), points: vec![point(1, 50.0, 1310, 130.0), point(2, 51.0, 1311, 131.0)] },
         ];
-        let table = table(&Series { name: Name::Workers, quantity: "Envoy workers".into(), lines });
+        let series = |name| Series { name, quantity: "Envoy workers".into(), lines: lines.clone() };
+        let page = table(&series(Name::Grants));
         let head = "| | hot, µs | hot token, bytes | with hot, MiB | fresh, µs | fresh token, bytes | with fresh, MiB |\n\
                     |--:|--:|--:|--:|--:|--:|--:|\n";
-        assert!(table.contains(head), "{table}");
-        assert!(table.contains("| 2 | 8.5 | 1301 | 121 | 51.0 | 1311 | 131 |"), "{table}");
+        assert!(page.contains(head), "{page}");
+        assert!(page.contains("| 2 | 8.5 (7.5–9.5) | 1301 | 121 | 51.0 (50.0–52.0) | 1311 | 131 |"), "{page}");
+        let page = table(&series(Name::Workers));
+        assert!(page.contains("|--:|--:|--:|--:|--:|\n| 1 |"), "{page}");
+        assert!(page.contains("| 2 | 8.5 (7.5–9.5) | 1301 | 51.0 (50.0–52.0) | 1311 |"), "{page}");
     }
 
     #[test]
