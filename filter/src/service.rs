@@ -22,8 +22,8 @@ use std::time::Duration;
 pub(crate) const BUNDLES: &str = "bundle";
 
 /// Looks at shared data that requests may cause, a second: each copies an envelope, which may be megabytes, and callers
-/// who proved nothing cause them.
-const MAX_LOOKS: u32 = 10;
+/// who proved nothing cause them. Whoever exhausts them can make others wait for the tick, a second at most.
+const MAX_LOOKS: u32 = 100;
 
 /// A request as its headers have it.
 pub(crate) struct Request<'a> {

@@ -73,10 +73,14 @@ fn what_a_function_looks_at_is_paid_for() {
     let numbers: Vec<u32> = (0..4000).collect();
     let texts: Vec<String> = (0..1000).map(|n| format!("t{n}")).collect();
     let lines = vec!["a".repeat(900); 8].join("\n");
-    let claims =
-        json!({"xs": numbers, "ys": numbers, "zs": numbers, "text": "a".repeat(8000), "texts": texts, "lines": lines});
-    let long_literal = format!("allow if {{ some x in input.claims.xs; input.claims.lines == `{lines}`; x < 0 }}");
-    for rules in WORK.iter().copied().chain([long_literal.as_str()]) {
+    let claims = json!({
+        "xs": numbers, "ys": numbers, "zs": numbers, "text": "a".repeat(8000), "texts": texts, "lines": lines,
+        "map": {&lines: 1},
+    });
+    let long_literals = ["input.claims.lines == `LINES`", "input.claims.map[`LINES`]"].map(|condition| {
+        format!("allow if {{ some x in input.claims.xs; {condition}; x < 0 }}").replace("LINES", &lines)
+    });
+    for rules in WORK.iter().copied().chain(long_literals.iter().map(String::as_str)) {
         let mut policy = admit(rules, json!({})).unwrap_or_else(|error| panic!("{rules}: {error}"));
         let result = evaluate(&mut policy, &claims);
         assert_eq!(result, Err(PolicyEngineError::Unsupported(Stop::Work)), "{rules}");

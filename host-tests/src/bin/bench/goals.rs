@@ -17,7 +17,7 @@ pub(crate) struct Goal {
     pub(crate) limit: Limit,
     /// None where a contender is missing.
     pub(crate) measured: Option<Spread>,
-    pub(crate) met: bool,
+    pub(crate) met: Option<bool>,
     pub(crate) stretch: Option<Stretch>,
 }
 
@@ -85,9 +85,8 @@ pub(crate) fn goals(measured: &Measured) -> [Goal; 7] {
 }
 
 fn goal(what: &'static str, limit: Limit, stretch: Option<f64>, measured: Option<Spread>) -> Goal {
-    let is_met = |limit: Limit| measured.is_some_and(|found| limit.holds(found));
-    let stretch = stretch.filter(|_| measured.is_some()).map(|limit| Stretch { limit, met: is_met(AtMost(limit)) });
-    Goal { what, limit, measured, met: is_met(limit), stretch }
+    let stretch = measured.zip(stretch).map(|(found, limit)| Stretch { limit, met: AtMost(limit).holds(found) });
+    Goal { what, limit, measured, met: measured.map(|found| limit.holds(found)), stretch }
 }
 
 #[cfg(test)]
@@ -104,7 +103,7 @@ mod tests {
             let rows: Vec<_> = hot.into_iter().enumerate().flat_map(round).collect();
             let goals = goals(&measured(&rows));
             assert_eq!(goals.iter().filter(|goal| goal.measured.is_some()).count(), 1);
-            (goals[0].met, goals[0].stretch.is_some_and(|stretch| stretch.met))
+            (goals[0].met == Some(true), goals[0].stretch.is_some_and(|stretch| stretch.met))
         };
         assert_eq!(rounds([8.0, 8.0, 15.0]), (true, true));
         assert_eq!(rounds([8.0, 9.5, 15.0]), (true, false));

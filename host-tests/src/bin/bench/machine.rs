@@ -42,7 +42,10 @@ impl Machine {
 
 /// What the source is, `-dirty` where it was changed since.
 pub(crate) fn commit() -> Option<String> {
-    let said = Command::new("git").args(["describe", "--always", "--dirty"]).output().ok()?;
+    let said = Command::new("git")
+        .args(["-C", env!("CARGO_MANIFEST_DIR"), "describe", "--always", "--dirty"])
+        .output()
+        .ok()?;
     let commit = String::from_utf8(said.stdout).ok()?.trim().to_owned();
     Some(commit).filter(|commit| !commit.is_empty())
 }

@@ -128,7 +128,8 @@ async fn main() -> ExitCode {
     match ended {
         Ok(0) => ExitCode::SUCCESS,
         Ok(code) => {
-            eprintln!("interrupted: only whole rounds and series are in {}", arguments.how().results.display());
+            let results = arguments.how().results.display();
+            eprintln!("interrupted: what is in {results} is of whole rounds or series, or of an earlier run");
             tell_of_logs(arguments.how());
             ExitCode::from(code)
         }

@@ -1,4 +1,5 @@
-//! The plot of a run: what each contender adds to a request, as bars with whiskers from the smallest to the largest.
+//! The plot of a run: what each contender adds to a request, as dots (on a logarithmic scale a bar's length says nothing)
+//! with whiskers from the smallest to the largest.
 
 use crate::contender::Contender;
 use crate::error::Error;
@@ -12,7 +13,7 @@ const ROW: u32 = 36;
 const MARGIN: u32 = 24;
 const TOP: u32 = 56;
 const BOTTOM: u32 = 48;
-/// Where bars begin, and where the longest ends.
+/// Where the scale begins and ends.
 const LEFT: u32 = 200;
 const RIGHT: u32 = WIDTH - 190;
 
@@ -44,24 +45,26 @@ fn draw(area: &Area<'_>, rows: &[(Contender, Spread)], height: u32) -> Drawn {
         text(area, &format!("{tick}"), (u(at), height - BOTTOM + 16), 13, HPos::Center)?;
     }
     for (row, (contender, spread)) in rows.iter().enumerate() {
-        bar(area, &scale, TOP + ROW * u32::try_from(row)? + ROW / 2, *contender, *spread)?;
+        dot(area, &scale, TOP + ROW * u32::try_from(row)? + ROW / 2, *contender, *spread)?;
     }
-    let note = "median of the rounds, whiskers from the smallest to the largest; logarithmic; less is better";
+    let note =
+        "blue: SCBTE; median of the rounds, whiskers from the smallest to the largest; logarithmic; less is better";
     text(area, note, (MARGIN, height - 12), 12, HPos::Left)?;
     area.present()?;
     Ok(())
 }
 
-fn bar(area: &Area<'_>, scale: &Scale, y: u32, contender: Contender, spread: Spread) -> Drawn {
+fn dot(area: &Area<'_>, scale: &Scale, y: u32, contender: Contender, spread: Spread) -> Drawn {
     let colour = if contender.name().starts_with("scbte") { OWN } else { OTHER };
     let [start, min, median, max] = [scale.start, spread.min, spread.median, spread.max].map(|value| scale.at(value));
-    let (middle, half) = (px(y), px(ROW) / 3 - 1);
+    let middle = px(y);
     text(area, contender.name(), (LEFT - 10, y), 15, HPos::Right)?;
-    area.draw(&Rectangle::new([(start, middle - half), (median, middle + half)], colour.filled()))?;
+    area.draw(&PathElement::new([(start, middle), (min, middle)], PALE.stroke_width(1)))?;
     area.draw(&PathElement::new([(min, middle), (max, middle)], INK.stroke_width(1)))?;
     for end in [min, max] {
         area.draw(&PathElement::new([(end, middle - 5), (end, middle + 5)], INK.stroke_width(1)))?;
     }
+    area.draw(&Circle::new((median, middle), 5, colour.filled()))?;
     let label = format!("{}  ({}–{})", short(spread.median), short(spread.min), short(spread.max));
     text(area, &label, (u(max.max(median)) + 10, y), 14, HPos::Left)
 }
@@ -114,7 +117,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn longer_bars_are_dearer() {
+    fn further_right_is_dearer() {
         let spread = |median: f64| Spread { min: median / 2.0, median, max: median * 2.0 };
         let scale = Scale::of(&[(Contender::ScbteHot, spread(8.0)), (Contender::ExtAuthzOpa, spread(300.0))]);
         assert_eq!((scale.start, scale.at(1.0), scale.at(600.0)), (1.0, px(LEFT), px(RIGHT)));

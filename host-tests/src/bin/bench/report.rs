@@ -115,11 +115,12 @@ fn caveats(rounds: usize, measurements: &[Measurement]) -> String {
     let idle: Vec<_> = measurements.iter().filter(|one| one.core_share < LOADED).collect();
     if !idle.is_empty() {
         let mut names: Vec<_> = idle.iter().map(|one| format!("`{}`", one.contender.name())).collect();
+        names.sort_unstable();
         names.dedup();
         let _ = writeln!(
             text,
-            "\n**The machine was busy.** In {} of {} measurements ({}) the servers had less than {LOADED} of their core: \
-             requests/s are too low there, p50 and p99 too high.",
+            "\n**Not fully loaded.** In {} of {} measurements ({}) the servers had less than {LOADED} of their core: the \
+             machine was busy with something else, or wrk was the limit. Requests/s, p50 and p99 say less there.",
             idle.len(),
             measurements.len(),
             names.join(", ")
@@ -163,7 +164,7 @@ fn table(measured: &Measured, left_out: &[(Contender, String)]) -> String {
         );
     }
     for (one, why) in left_out {
-        let _ = writeln!(table, "| `{}` | not measured: {why} | | | | | |", one.name());
+        let _ = writeln!(table, "| `{}` | not measured: {} | | | | | |", one.name(), why.replace(['\n', '|'], " "));
     }
     let own_bases = measured.contenders().into_iter().filter_map(|one| Some((one, measured.own_base(one)?)));
     for (one, base) in own_bases {
@@ -179,7 +180,7 @@ fn goals_table(goals: &[Goal]) -> String {
     let mut table = "\n## Goals\n\n| | goal | measured | | stretch |\n|---|--:|--:|---|---|\n".to_owned();
     for Goal { what, limit, measured, met, stretch } in goals {
         let stretch = stretch.map_or_else(String::new, |stretch| format!("{} {}", stretch.limit, word(stretch.met)));
-        let verdict = measured.map_or("not measured", |_| word(*met));
+        let verdict = met.map_or("not measured", word);
         let _ = writeln!(table, "| {what} | {limit} | {} | {verdict} | {stretch} |", spread(*measured, 2));
     }
     table
@@ -203,7 +204,7 @@ pub(crate) fn spread(spread: Option<Spread>, digits: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::statistics::tests::measured;
+    use crate::statistics::tests::{measured, measurement};
 
     #[test]
     fn a_row_has_the_median_and_what_lies_around_it() {
@@ -215,6 +216,17 @@ mod tests {
         let expected = "| `scbte-hot` | 55556 (50000–62500) | 18.0 (16.0–20.0) | 8.0 (6.0–10.0) | \
                         1.00 (0.75–1.25) × `native-cache` | 1.80 (1.60–2.00) | 3.60 (3.20–4.00) |";
         assert_eq!(row, expected);
+        assert!(table.contains("| `ext-authz-opa` | not measured: no plugin | | | | | |"), "{table}");
+    }
+
+    #[test]
+    fn what_makes_numbers_worth_less_is_said() {
+        let with = |core_share, contender| Measurement { core_share, ..measurement(&(contender, 0, 10.0)) };
+        let idle = [with(0.5, Contender::ScbteHot), with(0.95, Contender::None), with(0.4, Contender::ScbteHot)];
+        let text = caveats(3, &idle);
+        assert!(text.contains("In 2 of 3 measurements (`scbte-hot`)") && !text.contains("One round"), "{text}");
+        assert!(caveats(1, &idle[1..2]).contains("One round is a first look"));
+        assert_eq!(caveats(7, &idle[1..2]), "");
     }
 
     #[test]

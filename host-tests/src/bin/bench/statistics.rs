@@ -109,18 +109,22 @@ pub(crate) mod tests {
 
     /// One measurement of each: contender, round, µs.
     pub(crate) fn measured(rows: &[(Contender, usize, f64)]) -> Measured {
-        let one = |(contender, round, cpu_us): &(Contender, usize, f64)| Measurement {
-            core_share: 1.0,
-            contender: *contender,
-            round: *round,
+        Measured::new(&rows.iter().map(measurement).collect::<Vec<_>>())
+    }
+
+    /// A contender, its round and its CPU time; the rest follows from that.
+    pub(crate) fn measurement(&(contender, round, cpu_us): &(Contender, usize, f64)) -> Measurement {
+        Measurement {
+            contender,
+            round,
             requests: 1000,
             requests_per_second: 1e6 / cpu_us,
-            cpu_us: *cpu_us,
+            cpu_us,
+            core_share: 1.0,
             base_cpu_us: None,
             p50_ms: cpu_us / 10.0,
             p99_ms: cpu_us / 5.0,
-        };
-        Measured::new(&rows.iter().map(one).collect::<Vec<_>>())
+        }
     }
 
     #[test]

@@ -89,8 +89,11 @@ pub(crate) async fn run(bench: &Bench, only: &[Name], long: bool, results: &Path
     let machine = Machine::find(&bench.tools.envoy, &bench.tools.wasm)?;
     let (seconds, pools) = (bench.span.as_secs(), bench.pools);
     let mut growth = Growth { machine, seconds, long, pools, series: Vec::new(), memory: None, start: None };
-    if let Some(earlier) = earlier(results).filter(|earlier| !only.is_empty() && earlier.is_like(&growth)) {
-        growth = earlier;
+    match earlier(results).filter(|_| !only.is_empty()) {
+        Some(earlier) if earlier.is_like(&growth) => growth = earlier,
+        // It may have taken an hour.
+        Some(_) => return Err(unlike(results)),
+        None => {}
     }
     let mut page = String::new();
     for name in Name::value_variants().iter().copied().filter(is_wanted) {
@@ -103,6 +106,15 @@ pub(crate) async fn run(bench: &Bench, only: &[Name], long: bool, results: &Path
         page = report::write(&growth, results)?;
     }
     Ok(page)
+}
+
+fn unlike(results: &Path) -> Error {
+    let file = results.join("growth.json");
+    Error::other(format!(
+        "{} is of another machine, of other programs, or was measured otherwise: remove it, measure everything, or name \
+         another folder with --results",
+        file.display()
+    ))
 }
 
 fn earlier(results: &Path) -> Option<Growth> {

@@ -1,5 +1,6 @@
 //! What was found as JSON, as a page of Markdown, and as a plot.
 
+use super::start::STARTS;
 use super::{Growth, Line, Memory, Name, PAIRS, Series, Start, plot};
 use crate::error::Error;
 use crate::report::{spread, word};
@@ -37,8 +38,8 @@ fn page(growth: &Growth) -> String {
     let machine = &growth.machine;
     let _ = writeln!(
         page,
-        "\nOn {} cores of {}, Envoy {}, a filter of {} bytes. The parts may be of several runs, all with the same programs \
-         and settings.",
+        "\nOn {} cores of {}, Envoy {}, a filter of {} bytes. The parts may be of several runs, with the same \
+         tokens, seconds and versions.",
         machine.cores, machine.cpu, machine.envoy, machine.filter_bytes
     );
     page
@@ -47,7 +48,7 @@ fn page(growth: &Growth) -> String {
 fn table(series: &Series) -> String {
     let mut table = format!("\n## By {}\n\n| |", series.quantity);
     // What fills the memory: of the other series it says nothing but how far two Envoys are apart.
-    let fills = matches!(series.name, Name::Grants | Name::TrustDomains | Name::DistinctTokens);
+    let fills = matches!(series.name, Name::TokenSize | Name::Grants | Name::TrustDomains | Name::DistinctTokens);
     for Line { name, .. } in &series.lines {
         let memory = if fills { format!(" with {name}, MiB |") } else { String::new() };
         let _ = write!(table, " {name}, µs | {name} token, bytes |{memory}");
@@ -93,7 +94,7 @@ fn start(start: &Start) -> String {
     let met = start.added.is_some_and(|added| added.median <= START_GOAL);
     format!(
         "\n## Start\n\nOn one core ready after {} s, without the filter after {} s: {} s more, the goal being {START_GOAL} s: \
-         {}. Median of several starts, smallest and largest in parentheses.\n",
+         {}. Median of {STARTS} starts, smallest and largest in parentheses.\n",
         spread(start.filter, 2),
         spread(start.none, 2),
         spread(start.added, 2),

@@ -9,7 +9,7 @@ use crate::statistics::Spread;
 use serde::{Deserialize, Serialize};
 
 /// How often each is started.
-const STARTS: usize = 5;
+pub(super) const STARTS: usize = 5;
 
 /// Seconds until Envoy says that it is ready.
 #[derive(Debug, Serialize, Deserialize)]
