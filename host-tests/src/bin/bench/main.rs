@@ -148,7 +148,7 @@ fn failure(error: &Error) -> ExitCode {
 /// What is left of a run that did not come to its end.
 fn tell_of_logs(how: &How) {
     let folder = run_folder(how);
-    if folder.exists() {
+    if fs::read_dir(&folder).is_ok_and(|mut found| found.next().is_some()) {
         eprintln!("what the servers said: {} (with the keys that this run made for itself)", folder.display());
     }
 }

@@ -18,6 +18,10 @@ const PORTIONS: u32 = 10;
 /// For how long they are sent before it is seen whether all were.
 const SPAN: Duration = Duration::from_secs(2);
 
+/// Seconds in which the memory does not fall, and for how many this is waited for.
+const CALM: u32 = 4;
+const LONGEST_WAIT: u32 = 60;
+
 /// Resident memory of Envoy in MiB.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Memory {
@@ -75,7 +79,22 @@ async fn after_load(bench: &Bench, servers: Servers, workers: u32) -> Result<f64
     let running = Running::start(servers, &setting).await?;
     let tokens = bench.identities.mint(Kind::Fresh, &of_workers(&bench.pools, workers))?;
     send_all(bench, &running, &folder, &tokens, "2xx").await?;
-    Ok(mib(running.memory()?))
+    settled(&running).await
+}
+
+/// Resident memory in MiB when it no longer falls: what V8 compiled with is given back bit by bit.
+async fn settled(running: &Running) -> Result<f64, Error> {
+    let (mut last, mut calm) = (f64::MAX, 0);
+    for _ in 0..LONGEST_WAIT {
+        let now = mib(running.memory()?);
+        calm = if last - now < 0.5 { calm + 1 } else { 0 };
+        if calm == CALM {
+            return Ok(now);
+        }
+        last = now;
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    Ok(last)
 }
 
 async fn flood(bench: &Bench, all: u32) -> Result<Vec<Flood>, Error> {
@@ -84,7 +103,7 @@ async fn flood(bench: &Bench, all: u32) -> Result<Vec<Flood>, Error> {
     let running = Running::start(Servers::Scbte, &bench.setting(&folder, &cores)).await?;
     let portion = all / PORTIONS;
     let (mut valid, mut invalid) = (0, 0);
-    let mut flood = vec![Flood { valid: 0, invalid: 0, resident_mib: mib(running.memory()?) }];
+    let mut flood = vec![Flood { valid: 0, invalid: 0, resident_mib: settled(&running).await? }];
     for (kind, class) in [(Kind::Fresh, "2xx"), (Kind::BadSignature, "4xx")] {
         for _ in 0..PORTIONS {
             let tokens = bench.identities.mint(kind, &Pools { fresh: portion, ..bench.pools })?;
@@ -94,7 +113,7 @@ async fn flood(bench: &Bench, all: u32) -> Result<Vec<Flood>, Error> {
             } else {
                 invalid += portion;
             }
-            let resident_mib = mib(running.memory()?);
+            let resident_mib = settled(&running).await?;
             println!("    {valid} valid, {invalid} invalid tokens   {resident_mib:.1} MiB");
             flood.push(Flood { valid, invalid, resident_mib });
         }

@@ -22,6 +22,7 @@ use memory::Memory;
 use serde::{Deserialize, Serialize};
 use start::Start;
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 /// How often a point is measured.
@@ -89,11 +90,8 @@ pub(crate) async fn run(bench: &Bench, only: &[Name], long: bool, results: &Path
     let machine = Machine::find(&bench.tools.envoy, &bench.tools.wasm)?;
     let (seconds, pools) = (bench.span.as_secs(), bench.pools);
     let mut growth = Growth { machine, seconds, long, pools, series: Vec::new(), memory: None, start: None };
-    match earlier(results).filter(|_| !only.is_empty()) {
-        Some(earlier) if earlier.is_like(&growth) => growth = earlier,
-        // It may have taken an hour.
-        Some(_) => return Err(unlike(results)),
-        None => {}
+    if !only.is_empty() {
+        growth = growth.beside(earlier(results)?).ok_or_else(|| unlike(results))?;
     }
     let mut page = String::new();
     for name in Name::value_variants().iter().copied().filter(is_wanted) {
@@ -117,11 +115,25 @@ fn unlike(results: &Path) -> Error {
     ))
 }
 
-fn earlier(results: &Path) -> Option<Growth> {
-    serde_json::from_slice(&fs::read(results.join("growth.json")).ok()?).ok()
+/// What is there; some of it took an hour, so what cannot be read is not taken for nothing.
+fn earlier(results: &Path) -> Result<Option<Growth>, Error> {
+    let file = results.join("growth.json");
+    match fs::read(&file) {
+        Ok(text) => serde_json::from_slice(&text).map(Some).map_err(|_| unlike(results)),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Error::file(&file)(error)),
+    }
 }
 
 impl Growth {
+    /// What an earlier run found, to be added to; none where it was of something else.
+    fn beside(self, earlier: Option<Self>) -> Option<Self> {
+        match earlier {
+            None => Some(self),
+            Some(earlier) => Some(earlier).filter(|earlier| earlier.is_like(&self)),
+        }
+    }
+
     fn is_like(&self, other: &Self) -> bool {
         let how = |growth: &Self| (growth.seconds, growth.long, growth.pools);
         self.machine == other.machine && how(self) == how(other)
@@ -228,6 +240,11 @@ mod tests {
         growth.put(of(Name::Grants, "new"));
         let found: Vec<_> = growth.series.iter().map(|series| (series.name, series.quantity.as_str())).collect();
         assert_eq!(found, [(Name::TokenSize, "new"), (Name::Grants, "new"), (Name::Workers, "other")]);
+
+        let folder = tempfile::tempdir().unwrap();
+        assert!(matches!(earlier(folder.path()), Ok(None)));
+        fs::write(folder.path().join("growth.json"), "{}").unwrap();
+        assert!(earlier(folder.path()).is_err_and(|error| error.to_string().contains("remove it")));
 
         let mut other: Growth = serde_json::from_str(&serde_json::to_string(&growth).unwrap()).unwrap();
         assert!(growth.is_like(&other));
